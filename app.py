@@ -1,0 +1,207 @@
+"""The switchboard: every route and every function, each importing its room only when it is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chalice import Chalice
+
+JSON = ["application/json"]
+FORM = ["application/x-www-form-urlencoded"]
+
+
+class Switchboard(Chalice):  # type: ignore[misc]
+    """Chalice, answering its own refusals (unknown route, method, content type) as problems like all others."""
+
+    def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Answer one request."""
+        answer: dict[str, Any] = super().__call__(event, context)
+        if answer["statusCode"] >= 400 and "problem+json" not in str(answer.get("headers", {})):  # noqa: PLR2004
+            from functions import refusals  # noqa: PLC0415
+
+            return refusals.as_problem(answer)
+        return answer
+
+
+app = Switchboard(app_name="gonogo")
+app.api.cors = False
+
+
+def _api() -> Any:
+    from functions import api  # noqa: PLC0415
+
+    return api
+
+
+def _pages() -> Any:
+    from functions import pages  # noqa: PLC0415
+
+    return pages
+
+
+@app.route("/v1/launches", methods=["POST"], content_types=JSON)
+def submit() -> Any:
+    """Ask for a launch."""
+    return _api().submit_launch(app.current_request)
+
+
+@app.route("/v1/launches", methods=["GET"])
+def launches() -> Any:
+    """List launches."""
+    return _api().list_launches(app.current_request)
+
+
+@app.route("/v1/launches/{id}", methods=["GET"])
+def launch_by_id(id: str) -> Any:  # noqa: A002
+    """Read a launch."""
+    return _api().get_launch(app.current_request, id)
+
+
+@app.route("/v1/launches/{id}/events", methods=["GET"])
+def events(id: str) -> Any:  # noqa: A002
+    """Read a launch's history."""
+    return _api().list_events(app.current_request, id)
+
+
+@app.route("/v1/launches/{id}/decisions", methods=["POST"], content_types=JSON)
+def decisions(id: str) -> Any:  # noqa: A002
+    """Decide, signed in."""
+    return _api().decide_launch(app.current_request, id)
+
+
+@app.route("/v1/launches/{id}/cancel", methods=["POST"], content_types=JSON)
+def cancel(id: str) -> Any:  # noqa: A002
+    """Cancel a launch."""
+    return _api().change_launch(app.current_request, id, "cancel")
+
+
+@app.route("/v1/launches/{id}/retry", methods=["POST"], content_types=JSON)
+def retry(id: str) -> Any:  # noqa: A002
+    """Retry a launch that failed."""
+    return _api().change_launch(app.current_request, id, "retry")
+
+
+@app.route("/v1/launches/{id}/stop", methods=["POST"], content_types=JSON)
+def stop(id: str) -> Any:  # noqa: A002
+    """Stop a launch."""
+    return _api().change_launch(app.current_request, id, "stop")
+
+
+@app.route("/v1/launches/{id}/start", methods=["POST"], content_types=JSON)
+def start(id: str) -> Any:  # noqa: A002
+    """Start a launch that is stopped."""
+    return _api().change_launch(app.current_request, id, "start")
+
+
+@app.route("/v1/launches/{id}/terminate", methods=["POST"], content_types=JSON)
+def terminate(id: str) -> Any:  # noqa: A002
+    """Terminate a launch."""
+    return _api().change_launch(app.current_request, id, "terminate")
+
+
+@app.route("/v1/decisions", methods=["POST"], content_types=JSON)
+def decisions_by_token() -> Any:
+    """Decide by token."""
+    return _api().decide_by_token(app.current_request)
+
+
+@app.route("/v1/inbox", methods=["GET"])
+def inbox() -> Any:
+    """List what waits for whoever asks."""
+    return _api().inbox(app.current_request)
+
+
+@app.route("/v1/templates", methods=["GET"])
+def templates() -> Any:
+    """List what may be asked for."""
+    return _api().list_templates(app.current_request)
+
+
+@app.route("/v1/policy", methods=["GET"])
+def policy() -> Any:
+    """Read the policy."""
+    return _api().get_policy(app.current_request)
+
+
+@app.route("/healthz", methods=["GET"])
+def healthz() -> Any:
+    """Tell that it answers."""
+    return _api().health()
+
+
+@app.route("/openapi.json", methods=["GET"])
+def openapi() -> Any:
+    """The API's own description."""
+    return _api().openapi()
+
+
+@app.route("/decide", methods=["GET"])
+def decide_form() -> Any:
+    """The form for a code."""
+    return _pages().form()
+
+
+@app.route("/decide", methods=["POST"], content_types=FORM)
+def decide() -> Any:
+    """Show what a code is for, or decide."""
+    return _pages().decide(app.current_request)
+
+
+@app.route("/launches/{id}", methods=["GET"])
+def pointer(id: str) -> Any:  # noqa: A002
+    """Where a pointer leads."""
+    return _pages().pointer(id)
+
+
+@app.route("/", methods=["GET"])
+def front() -> Any:
+    """The front page."""
+    return _pages().landing()
+
+
+@app.lambda_function(name="publish")
+def publish(event: dict[str, Any], context: object) -> Any:
+    """Table stream to bus."""
+    from functions import publish as room  # noqa: PLC0415
+
+    return room.handle(event)
+
+
+@app.lambda_function(name="notify")
+def notify(event: dict[str, Any], context: object) -> Any:
+    """Events to mail."""
+    from functions import notify as room  # noqa: PLC0415
+
+    return room.handle(event)
+
+
+@app.lambda_function(name="deliver")
+def deliver(event: dict[str, Any], context: object) -> Any:
+    """Events to webhooks."""
+    from functions import deliver as room  # noqa: PLC0415
+
+    return room.handle(event)
+
+
+@app.lambda_function(name="launch")
+def launch(event: dict[str, Any], context: object) -> Any:
+    """Cleared launches to the engine."""
+    from functions import launch as room  # noqa: PLC0415
+
+    return room.handle(event)
+
+
+@app.lambda_function(name="observe")
+def observe(event: dict[str, Any], context: object) -> Any:
+    """EC2 state changes to instances."""
+    from functions import observe as room  # noqa: PLC0415
+
+    return room.handle(event)
+
+
+@app.lambda_function(name="wake")
+def wake(event: dict[str, Any], context: object) -> Any:
+    """The clock to all that is due."""
+    from functions import wake as room  # noqa: PLC0415
+
+    return room.handle()

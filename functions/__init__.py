@@ -1,0 +1,1 @@
+"""One module per caller: parse, call gonogo, render. No rule lives here."""

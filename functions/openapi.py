@@ -1,0 +1,253 @@
+"""The API in OpenAPI 3.1, made from the very types that decode the requests and encode the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from functions import bodies
+from gonogo import __version__
+from gonogo.core.launch import State
+
+REFS = "#/components/schemas/{name}"
+COMMANDS = ("cancel", "retry", "stop", "start", "terminate")
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One method of one path; `answer` None means that it answers a page, not JSON."""
+
+    method: str
+    path: str
+    summary: str
+    answer: type | None
+    success: int = 200
+    body: type | None = None
+    query: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    signed_in: bool = True
+    problems: tuple[int, ...] = ()
+
+
+def _command(name: str) -> Operation:
+    return Operation(
+        method="post",
+        path=f"/v1/launches/{{id}}/{name}",
+        summary=f"{name.capitalize()} a launch.",
+        body=bodies.Nothing,
+        answer=bodies.LaunchView,
+        success=202 if name in ("stop", "start", "terminate") else 200,
+        problems=(404, 409),
+    )
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        method="post",
+        path="/v1/launches",
+        summary="Ask for a launch; with dry_run=true (200), only hear what would happen.",
+        body=bodies.Submit,
+        answer=bodies.LaunchView,
+        success=201,
+        query=("dry_run",),
+        headers=("Idempotency-Key",),
+        problems=(422,),
+    ),
+    Operation(
+        method="get",
+        path="/v1/launches",
+        summary="List launches, newest first: one's own, somebody's, or those in a state.",
+        answer=bodies.LaunchPage,
+        query=("state", "requester", "cursor", "limit"),
+    ),
+    Operation(
+        method="get", path="/v1/launches/{id}", summary="Read a launch.", answer=bodies.LaunchView, problems=(404,)
+    ),
+    Operation(
+        method="get",
+        path="/v1/launches/{id}/events",
+        summary="Read all that happened to a launch, oldest first.",
+        answer=bodies.History,
+        problems=(404,),
+    ),
+    Operation(
+        method="post",
+        path="/v1/launches/{id}/decisions",
+        summary="Decide a gate, or revoke one's decision, signed in.",
+        body=bodies.Decide,
+        answer=bodies.LaunchView,
+        problems=(404, 409),
+    ),
+    *(_command(name) for name in COMMANDS),
+    Operation(
+        method="post",
+        path="/v1/decisions",
+        summary="Decide a gate by the token that was sent for it; the token is the login.",
+        body=bodies.DecideByToken,
+        answer=bodies.LaunchView,
+        signed_in=False,
+        problems=(403, 404, 409),
+    ),
+    Operation(
+        method="get",
+        path="/v1/inbox",
+        summary="List the gates that wait for whoever asks.",
+        answer=bodies.InboxPage,
+        query=("cursor", "limit"),
+    ),
+    Operation(method="get", path="/v1/templates", summary="List what may be asked for.", answer=bodies.Templates),
+    Operation(method="get", path="/v1/policy", summary="Read the policy in force.", answer=bodies.PolicyView),
+    Operation(
+        method="get",
+        path="/decide",
+        summary="The decision page: a form for the code. It never decides.",
+        answer=None,
+        signed_in=False,
+    ),
+    Operation(
+        method="post",
+        path="/decide",
+        summary="With a code: show what waits. With a typed answer too: decide.",
+        answer=None,
+        signed_in=False,
+        problems=(403, 404, 409),
+    ),
+    Operation(
+        method="get",
+        path="/launches/{id}",
+        summary="Where a pointer in a notice leads: how to read and decide the launch signed in.",
+        answer=None,
+        signed_in=False,
+    ),
+    Operation(method="get", path="/", summary="The front page.", answer=None, signed_in=False),
+    Operation(
+        method="get", path="/healthz", summary="Tell that it answers.", answer=bodies.Health, signed_in=False
+    ),
+    Operation(
+        method="get", path="/openapi.json", summary="This document.", answer=dict, signed_in=False
+    ),
+)
+
+_PARAMETERS: dict[str, dict[str, Any]] = {
+    "dry_run": {"in": "query", "schema": {"type": "boolean", "default": False}},
+    "state": {"in": "query", "schema": {"type": "string", "enum": [str(one) for one in State]}},
+    "requester": {
+        "in": "query",
+        "description": "`me`, or issuer#subject, percent-encoded",
+        "schema": {"type": "string", "default": "me"},
+    },
+    "cursor": {"in": "query", "schema": {"type": "string", "maxLength": 512}},
+    "limit": {"in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100, "default": 25}},
+    "Idempotency-Key": {
+        "in": "header",
+        "description": "The same key and body give the same launch, however often they are sent.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    },
+    "id": {"in": "path", "required": True, "schema": {"type": "string", "maxLength": 64}},
+}
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    shapes = [shape for one in OPERATIONS for shape in (one.body, one.answer) if shape not in (None, dict)]
+    kinds = list(dict.fromkeys([*shapes, bodies.DryRun, bodies.Problem]))
+    _, components = msgspec.json.schema_components(kinds, ref_template=REFS)
+    paths: dict[str, dict[str, Any]] = {}
+    for one in OPERATIONS:
+        paths.setdefault(one.path, {})[one.method] = _operation(one)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "gonogo",
+            "version": __version__,
+            "summary": "Launch requests that wait for a GO.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "."}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT (OpenID Connect)"}
+            },
+        },
+    }
+
+
+def _operation(one: Operation) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "operationId": _name(one),
+        "summary": one.summary,
+        "security": [{"bearer": []}] if one.signed_in else [],
+        "parameters": list(_parameters(one)),
+        "responses": {str(one.success): _answer(one)},
+    }
+    if one.body is not None:
+        made["requestBody"] = {
+            "required": one.body is not bodies.Nothing,
+            "content": {"application/json": {"schema": _ref(one.body)}},
+        }
+    elif one.method == "post":
+        made["requestBody"] = {
+            "required": True,
+            "content": {"application/x-www-form-urlencoded": {"schema": _FORM}},
+        }
+    if "dry_run" in one.query:
+        made["responses"]["200"] = _json(bodies.DryRun, "What would happen.")
+    for status in _problems(one):
+        made["responses"][str(status)] = {
+            "description": "A problem.",
+            "content": {"application/problem+json": {"schema": _ref(bodies.Problem)}}
+            if one.answer is not None
+            else {"text/html": {}},
+        }
+    return made
+
+
+_FORM = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("code", "digest", "answer", "comment")},
+    "required": ["code"],
+    "additionalProperties": False,
+}
+
+
+def _problems(one: Operation) -> list[int]:
+    statuses = {*one.problems, 500}
+    if one.path.startswith("/v1"):
+        statuses |= {400, 503}
+    if one.body is not None or one.method == "post":
+        statuses |= {400, 413, 415, 503}
+    if one.signed_in:
+        statuses |= {401, 403}
+    if one.path == "/decide" and one.method == "post":
+        statuses |= {422}
+    return sorted(statuses)
+
+
+def _parameters(one: Operation) -> Iterator[dict[str, Any]]:
+    for name in (*(["id"] if "{id}" in one.path else []), *one.query, *one.headers):
+        yield {"name": name, **_PARAMETERS[name]}
+
+
+def _answer(one: Operation) -> dict[str, Any]:
+    if one.answer is None:
+        return {"description": "A page.", "content": {"text/html": {}}}
+    if one.answer is dict:
+        return {"description": "This document.", "content": {"application/json": {"schema": {"type": "object"}}}}
+    return _json(one.answer, "As asked.")
+
+
+def _json(kind: type, description: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": _ref(kind)}}}
+
+
+def _ref(kind: type) -> dict[str, str]:
+    return {"$ref": REFS.format(name=kind.__name__)}
+
+
+def _name(one: Operation) -> str:
+    words = [word.strip("{}").replace(".", "_") for word in one.path.split("/") if word]
+    return "_".join([one.method, *words]) or one.method
+

@@ -1,0 +1,102 @@
+"""The one table that maps errors to HTTP, as problem+json (RFC 9457) with a stable `type`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import msgspec
+from chalice.app import Response
+
+from functions.bodies import FaultView, Problem
+from functions.headers import SECURITY_HEADERS
+from gonogo.core import errors
+
+log = logging.getLogger("gonogo")
+F = TypeVar("F", bound=Callable[..., Response])
+
+TABLE: dict[type[errors.GonogoError], tuple[HTTPStatus, str, str]] = {
+    errors.TooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The body is too large"),
+    errors.InvalidError: (HTTPStatus.BAD_REQUEST, "invalid", "The request breaks a rule"),
+    errors.NotAuthenticatedError: (HTTPStatus.UNAUTHORIZED, "not-authenticated", "Sign in"),
+    errors.SelfApprovalError: (HTTPStatus.FORBIDDEN, "self-approval", "Nobody decides their own launch"),
+    errors.NotEligibleError: (HTTPStatus.FORBIDDEN, "not-eligible", "You may not decide this gate"),
+    errors.NotPermittedError: (HTTPStatus.FORBIDDEN, "not-permitted", "Policy does not permit it"),
+    errors.PolicyMissingError: (HTTPStatus.FORBIDDEN, "no-policy", "There is no policy that could permit it"),
+    errors.TokenInvalidError: (HTTPStatus.NOT_FOUND, "token-invalid", "The code is not valid"),
+    errors.NotFoundError: (HTTPStatus.NOT_FOUND, "not-found", "There is no such thing"),
+    errors.StaleDigestError: (HTTPStatus.CONFLICT, "stale-digest", "The launch has changed"),
+    errors.StalePriceError: (HTTPStatus.CONFLICT, "stale-price", "The price has changed"),
+    errors.GateNotOpenError: (HTTPStatus.CONFLICT, "gate-not-open", "The gate is not open"),
+    errors.AlreadyDecidedError: (HTTPStatus.CONFLICT, "already-decided", "You have decided otherwise"),
+    errors.KeyReusedError: (HTTPStatus.UNPROCESSABLE_ENTITY, "key-reused", "The Idempotency-Key was used"),
+    errors.TransitionNotAllowedError: (HTTPStatus.CONFLICT, "wrong-state", "Not in this state"),
+    errors.ConflictError: (HTTPStatus.CONFLICT, "conflict", "Not as things stand"),
+    errors.BusyError: (HTTPStatus.SERVICE_UNAVAILABLE, "busy", "Too many at once"),
+    errors.LaterError: (HTTPStatus.SERVICE_UNAVAILABLE, "try-again", "Something outside did not answer"),
+}
+
+
+def status_of(error: errors.GonogoError) -> tuple[HTTPStatus, str, str]:
+    """Return status, short type and title of an error: those of its nearest class in the table."""
+    for kind in type(error).__mro__:
+        if kind in TABLE:
+            return TABLE[kind]
+    return HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "This is our fault"
+
+
+def response(status: int, slug: str, title: str, detail: str, faults: tuple[errors.Fault, ...] = ()) -> Response:
+    """Return a problem."""
+    body = Problem(
+        type=f"urn:gonogo:problem:{slug}",
+        title=title,
+        status=status,
+        detail=detail,
+        errors=tuple(FaultView(one.pointer, one.rule, one.detail) for one in faults),
+    )
+    headers: dict[str, Any] = {**SECURITY_HEADERS, "Content-Type": "application/problem+json"}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="gonogo"'
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "5"
+    return Response(body=msgspec.json.encode(body).decode(), status_code=status, headers=headers)
+
+
+def of(error: errors.GonogoError) -> Response:
+    """Return the problem that an error is."""
+    status, slug, title = status_of(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("unmapped error", exc_info=error)
+        return unexpected()
+    faults = error.faults if isinstance(error, errors.InvalidError) else ()
+    return response(status, slug, title, str(error), faults)
+
+
+def unexpected() -> Response:
+    """Return the problem that says nothing of what went wrong inside."""
+    return response(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal",
+        "This is our fault",
+        "Something went wrong here, and it is in our log. What you asked for may or may not be done: read before"
+        " you ask again, or ask again with the same Idempotency-Key.",
+    )
+
+
+def answered(handler: F) -> F:
+    """Answer errors by name as problems, and all others as our fault without particulars."""
+
+    @wraps(handler)
+    def guarded(*arguments: Any, **named: Any) -> Response:
+        try:
+            return handler(*arguments, **named)
+        except errors.GonogoError as error:
+            return of(error)
+        except Exception:
+            log.exception("unexpected error in %s", handler.__name__)
+            return unexpected()
+
+    return guarded  # type: ignore[return-value]

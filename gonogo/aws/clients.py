@@ -1,0 +1,68 @@
+"""How gonogo calls AWS: short time-outs and few retries, since every caller is itself tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from gonogo.core.errors import LaterError, RefusedError
+
+T = TypeVar("T")
+
+PASSING = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "InternalServiceError",
+        "KMSInternalException",
+        "DependencyTimeoutException",
+        "LimitExceeded",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "Unavailable",
+    }
+)
+"""Error codes that pass (AWS API references, "Common errors"), by whatever service."""
+
+
+def client(service: str, region: str) -> Any:
+    """Return a boto3 client; it costs tens to hundreds of milliseconds, so make it when first needed."""
+    import boto3  # noqa: PLC0415 - only who calls AWS pays for it
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+    make: Any = boto3.client
+    return make(service, region_name=region, config=config)
+
+
+def call(operation: Callable[..., T], **arguments: Any) -> T:
+    """Call AWS and name the failure.
+
+    Raises:
+        RefusedError: AWS said no, in its own words; nothing was done.
+        LaterError: throttled, down, or no answer: it may have been done.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError  # noqa: PLC0415
+
+    try:
+        return operation(**arguments)
+    except ParamValidationError as error:
+        raise RefusedError("ParamValidation", str(error)) from error
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        code = str(said.get("Code", "Unknown"))
+        http = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code in PASSING or http >= 500:  # noqa: PLR2004 - the server's own faults (RFC 9110, 15.6)
+            raise LaterError(f"{code}: {said.get('Message', '')}") from error
+        raise RefusedError(code, str(said.get("Message", ""))) from error
+    except BotoCoreError as error:
+        raise LaterError(f"no answer: {error}") from error

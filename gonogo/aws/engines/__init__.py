@@ -1,0 +1,1 @@
+"""One module per engine: what can be launched."""

@@ -1,0 +1,29 @@
+"""Mail by Amazon SES v2, each message sent raw, so that what was rendered is what arrives."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from gonogo.aws.clients import call, client
+
+
+class Ses:
+    """`ports.Mailer` on SES v2. No configuration set is named, so no link is rewritten for tracking."""
+
+    def __init__(self, sender: str, region: str) -> None:
+        """Name the verified sender; nothing is called yet."""
+        self._sender, self._region = sender, region
+
+    @cached_property
+    def _ses(self) -> Any:
+        return client("sesv2", self._region)
+
+    def send(self, to: str, raw: bytes) -> None:
+        """Send one message to one address."""
+        call(
+            self._ses.send_email,
+            FromEmailAddress=self._sender,
+            Destination={"ToAddresses": [to]},
+            Content={"Raw": {"Data": raw}},
+        )

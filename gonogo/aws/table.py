@@ -1,0 +1,319 @@
+"""The table: items as DynamoDB keeps them, every change one conditional write on `version`.
+
+A field is one attribute: text and numbers as they are, everything else as JSON text. Only what differs is
+written, so that older and newer code can run side by side, each leaving alone what it does not know.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from heapq import merge
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from pynamodb.connection import TableConnection
+from pynamodb.connection.base import MetaTable
+from pynamodb.exceptions import PutError, PynamoDBException, UpdateError
+from pynamodb.expressions.operand import Path
+
+from gonogo.core import event as events
+from gonogo.core.errors import Fault, InvalidError, ItemExistsError, LaterError, VersionConflictError
+from gonogo.core.event import Event
+from gonogo.core.item import Item
+from gonogo.ports import Page
+
+SHARDS = 4
+"""How many partitions the indexes by state and by alarm are spread over."""
+
+T = TypeVar("T", bound=Item)
+S = TypeVar("S", bound=msgspec.Struct)
+_Value = dict[str, Any]
+
+_STRINGS = ("pk", "sk", "feed", "at", "state_shard", "due_shard", "due_at")
+_INDEXES = {"feed": ("feed", "at"), "state": ("state_shard", "at"), "due": ("due_shard", "due_at")}
+
+
+def _key(hash_name: str, range_name: str) -> list[dict[str, str]]:
+    return [{"AttributeName": hash_name, "KeyType": "HASH"}, {"AttributeName": range_name, "KeyType": "RANGE"}]
+
+
+def _meta(name: str) -> MetaTable:
+    """Describe the table to pynamodb, which otherwise asks AWS at each cold start."""
+    return MetaTable(
+        {
+            "TableName": name,
+            "KeySchema": _key("pk", "sk"),
+            "AttributeDefinitions": [{"AttributeName": one, "AttributeType": "S"} for one in _STRINGS],
+            "GlobalSecondaryIndexes": [
+                {"IndexName": index, "KeySchema": _key(*keys)} for index, keys in _INDEXES.items()
+            ],
+        }
+    )
+
+
+class Table:
+    """`ports.Items` on DynamoDB."""
+
+    def __init__(self, name: str, region: str) -> None:
+        """Name the table; nothing is called yet."""
+        self._table = TableConnection(
+            name, region=region, connect_timeout_seconds=3, read_timeout_seconds=5, meta_table=_meta(name)
+        )
+        self._name = name
+
+    def get(self, kind: type[T], id: str) -> T | None:  # noqa: A002
+        """Return the item by a consistent read."""
+        answer = self._call("get_item", f"{kind.kind}#{id}", kind.kind, consistent_read=True)
+        return _item(kind, answer["Item"]) if "Item" in answer else None
+
+    def get_many(self, kind: type[T], ids: Sequence[str]) -> dict[str, T]:
+        """Return those that exist, by consistent reads in one call."""
+        keys = [{"pk": f"{kind.kind}#{one}", "sk": kind.kind} for one in dict.fromkeys(ids)]
+        found: dict[str, T] = {}
+        while keys:
+            answer = self._call("batch_get_item", keys=keys, consistent_read=True)
+            for raw in answer["Responses"].get(self._name, ()):
+                item = _item(kind, raw)
+                found[item.id] = item
+            left = answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", ())
+            keys = [{name: value["S"] for name, value in key.items()} for key in left]
+        return found
+
+    def add(self, item: Item) -> None:
+        """Put the item if there is none."""
+        try:
+            self._call(
+                "put_item", _pk(item), item.kind, attributes=_attributes(item), condition=Path("pk").does_not_exist()
+            )
+        except _ConditionError:
+            raise ItemExistsError(f"{item.kind} {item.id} exists") from None
+
+    def save(self, before: Item, after: Item) -> None:
+        """Update what differs if the version is that of `before`; put older events aside first."""
+        after = self._trimmed(after)
+        old, new = _attributes(before), _attributes(after)
+        actions = [Path([name]).set(value) for name, value in new.items() if old.get(name) != value]
+        actions += [Path([name]).remove() for name in old.keys() - new.keys()]
+        try:
+            self._call(
+                "update_item",
+                _pk(after),
+                after.kind,
+                actions=actions,
+                condition=Path("version") == {"N": str(before.version)},
+            )
+        except _ConditionError:
+            raise VersionConflictError(f"{after.kind} {after.id} is not at version {before.version}") from None
+
+    def feed(self, summary: type[S], feed: str, *, cursor: str | None, limit: int) -> Page:
+        """Return one page of a feed: one query."""
+        return self._page(summary, "feed", [feed], cursor, limit)
+
+    def in_state(self, summary: type[S], state: str, *, cursor: str | None, limit: int) -> Page:
+        """Return one page of a state: one query a shard, merged."""
+        return self._page(summary, "state", [f"{state}#{shard}" for shard in range(SHARDS)], cursor, limit)
+
+    def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
+        """Return what is due: one query a shard."""
+        rows = [
+            raw
+            for shard in range(SHARDS)
+            for raw in self._call(
+                "query",
+                str(shard),
+                range_key_condition=Path("due_at") <= {"S": _instant(now)},
+                index_name="due",
+                limit=limit,
+            )["Items"]
+        ]
+        rows.sort(key=lambda raw: str(raw["due_at"]["S"]))
+        return [(kind, key) for kind, _, key in (raw["pk"]["S"].partition("#") for raw in rows)]
+
+    def put_aside(self, kind: type[Item], id: str) -> list[Event]:  # noqa: A002
+        """Return the events put aside, oldest first."""
+        told: list[Event] = []
+        start: _Value | None = None
+        while True:
+            answer = self._call(
+                "query",
+                f"{kind.kind}#{id}",
+                range_key_condition=Path("sk").startswith("history#"),
+                consistent_read=True,
+                exclusive_start_key=start,
+            )
+            for raw in answer["Items"]:
+                told += msgspec.json.decode(raw["history"]["S"], type=tuple[Event, ...])
+            start = answer.get("LastEvaluatedKey")
+            if start is None:
+                return told
+
+    def _trimmed(self, item: T) -> T:
+        """Put the oldest half of a full history aside, under a key of its own, then take it off the item.
+
+        A crash in between leaves them in both places, which harms nothing.
+        """
+        if len(item.history) <= events.KEEP:
+            return item
+        oldest, rest = item.history[: events.KEEP // 2], item.history[events.KEEP // 2 :]
+        key = f"history#{oldest[0].seq:012d}"
+        self._call("put_item", _pk(item), key, attributes={"history": {"S": _json(oldest)}})
+        return msgspec.structs.replace(item, history=rest)
+
+    def _page(self, summary: type[S], index: str, keys: list[str], cursor: str | None, limit: int) -> Page:
+        before = _read_cursor(cursor) if cursor is not None else None
+        found = [
+            self._call(
+                "query",
+                key,
+                range_key_condition=Path("at") < {"S": before} if before else None,
+                index_name=index,
+                limit=limit + 1,
+                scan_index_forward=False,
+            )["Items"]
+            for key in keys
+        ]
+        rows = list(merge(*found, key=lambda raw: str(raw["at"]["S"]), reverse=True))
+        shown = rows[:limit]
+        more = _write_cursor(shown[-1]["at"]["S"]) if len(rows) > limit and shown else None
+        return Page(tuple(msgspec.json.decode(raw["summary"]["S"], type=summary) for raw in shown), more)
+
+    def _call(self, operation: str, *arguments: Any, **options: Any) -> Any:
+        try:
+            return getattr(self._table, operation)(*arguments, **options)
+        except (PutError, UpdateError) as error:
+            if error.cause_response_code == "ConditionalCheckFailedException":
+                raise _ConditionError from None
+            raise _translated(error) from error
+        except PynamoDBException as error:
+            raise _translated(error) from error
+
+
+class _ConditionError(Exception):
+    pass
+
+
+_PASSING = {
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "InternalServerError",
+    "ServiceUnavailable",
+    "TransactionConflictException",
+}
+
+
+def _translated(error: PynamoDBException) -> Exception:
+    """Return LaterError for what passes and for what nobody knows the end of; faults of ours stay as they are."""
+    code = error.cause_response_code
+    if code is None or code in _PASSING:
+        return LaterError(f"the table did not answer: {code or error}")
+    return error
+
+
+def _pk(item: Item) -> str:
+    return f"{item.kind}#{item.id}"
+
+
+def _shard(id: str) -> int:  # noqa: A002
+    return zlib.crc32(id.encode()) % SHARDS
+
+
+def _instant(at: datetime) -> str:
+    """Write a time in fixed width, so that text sorts as time does."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _write_cursor(at: str) -> str:
+    return base64.urlsafe_b64encode(at.encode()).rstrip(b"=").decode()
+
+
+def _read_cursor(cursor: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except (binascii.Error, UnicodeError, ValueError):
+        raise InvalidError(Fault("/cursor", "cursor", "is not a cursor that this list gave")) from None
+
+
+_RENAMED = {"at": "created_at"}
+
+
+def _attributes(item: Item) -> dict[str, _Value]:
+    """Return every attribute of the item but its key."""
+    found: dict[str, _Value] = {}
+    for name in item.__struct_fields__:
+        value = _value(getattr(item, name))
+        if value is not None:
+            found[_RENAMED.get(name, name)] = value
+    listed = item.listed()
+    if listed.feed is not None:
+        found["feed"] = {"S": listed.feed}
+    if listed.state is not None:
+        found["state_shard"] = {"S": f"{listed.state}#{_shard(item.id)}"}
+    if listed.summary is not None:
+        found["summary"] = {"S": _json(listed.summary)}
+        found["at"] = {"S": f"{_instant(item.at)}#{item.id}"}
+    if item.due_at is not None:
+        found["due_shard"] = {"S": str(_shard(item.id))}
+    return found
+
+
+def _value(value: Any) -> _Value | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return {"S": str(value)}
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, int):
+        return {"N": str(value)}
+    if isinstance(value, datetime):
+        return {"S": _instant(value)}
+    if isinstance(value, Decimal):
+        return {"S": str(value)}
+    if isinstance(value, bytes):
+        return {"B": value}
+    return {"S": _json(value)}
+
+
+@cache
+def _fields(kind: type[Item]) -> Mapping[str, tuple[str, msgspec.json.Decoder[Any] | None]]:
+    """Return, for each attribute of a kind, its field, and its decoder where it is JSON text."""
+    hints = get_type_hints(kind)
+    fields: dict[str, tuple[str, msgspec.json.Decoder[Any] | None]] = {}
+    for name in kind.__struct_fields__:
+        plain = _is_plain(hints[name])
+        fields[_RENAMED.get(name, name)] = (name, None if plain else msgspec.json.Decoder(hints[name]))
+    return fields
+
+
+_PLAIN = (str, int, datetime, Decimal, bytes)
+
+
+def _is_plain(hint: Any) -> bool:
+    """Tell whether values of this type are kept as they are: text, numbers, times, bytes, or none of them."""
+    if get_origin(hint) is Literal:
+        return all(isinstance(one, str) for one in get_args(hint))
+    if get_origin(hint) in (Union, UnionType):
+        return all(_is_plain(one) for one in get_args(hint) if one is not type(None))
+    return isinstance(hint, type) and issubclass(hint, _PLAIN)
+
+
+def _item(kind: type[T], raw: Mapping[str, _Value]) -> T:
+    """Read an item tolerantly: attributes that this code does not know are passed over."""
+    values: dict[str, Any] = {}
+    for attribute, (name, decoder) in _fields(kind).items():
+        if attribute in raw:
+            ((_, value),) = raw[attribute].items()
+            values[name] = decoder.decode(value) if decoder is not None else value
+    return msgspec.convert(values, kind, strict=False)

@@ -1,0 +1,252 @@
+"""The composition root: reads the environment once, and makes each part when it is first used."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TypeVar
+
+import msgspec
+
+from gonogo.core.errors import RefusedError
+from gonogo.core.token import Keyring
+from gonogo.ports import (
+    Bus,
+    Caller,
+    DeadLetters,
+    Engine,
+    Identity,
+    Items,
+    Macs,
+    Mailer,
+    Observer,
+    Outside,
+    Policies,
+    Resolver,
+    Secrets,
+)
+
+T = TypeVar("T")
+
+
+class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One identity provider: what its tokens must say, and where its keys are."""
+
+    issuer: str
+    audience: str
+    jwks_uri: str
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the environment says; infra/template.yaml sets it for each function."""
+
+    region: str
+    table: str
+    epoch: int
+    bus: str = ""
+    publish_dead: str = ""
+    issuers: tuple[IssuerSettings, ...] = ()
+    public_url: str = ""
+    people_keys: tuple[str, ...] = ()
+    hook_keys: tuple[str, ...] = ()
+    mail_from: str = ""
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings.
+
+        Raises:
+            KeyError: GONOGO_TABLE, GONOGO_EPOCH or AWS_REGION is missing.
+        """
+        issuers = environ.get("GONOGO_ISSUERS") or "[]"
+        return cls(
+            region=environ.get("AWS_REGION") or environ["AWS_DEFAULT_REGION"],
+            table=environ["GONOGO_TABLE"],
+            epoch=int(environ["GONOGO_EPOCH"]),
+            bus=environ.get("GONOGO_BUS", ""),
+            publish_dead=environ.get("GONOGO_PUBLISH_DEAD", ""),
+            issuers=msgspec.json.decode(issuers, type=tuple[IssuerSettings, ...]),
+            public_url=environ.get("GONOGO_PUBLIC_URL", "").rstrip("/") + "/",
+            people_keys=_list(environ.get("GONOGO_PEOPLE_KEYS", "")),
+            hook_keys=_list(environ.get("GONOGO_HOOK_KEYS", "")),
+            mail_from=environ.get("GONOGO_MAIL_FROM", ""),
+        )
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def utc_now() -> datetime:
+    """Return the time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def https_only(issuer: str) -> bool:
+    """Tell whether people of this issuer may be trusted here: the example people may not."""
+    return issuer.startswith("https://")
+
+
+class Gonogo:
+    """`ports.Outside` over AWS, part by part as it is needed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        trusts: Callable[[str], bool] = https_only,
+        identity: Identity | None = None,
+        caller: Caller | None = None,
+    ) -> None:
+        """Take the settings, and from local/ what must differ on one machine."""
+        self.settings = settings
+        self.now = now
+        self.trusts = trusts
+        self._identity = identity
+        self._caller = caller
+
+    @cached_property
+    def items(self) -> Items:
+        """The table."""
+        from gonogo.aws.table import Table  # noqa: PLC0415
+
+        return Table(self.settings.table, self.settings.region)
+
+    @cached_property
+    def policies(self) -> Policies:
+        """The policy."""
+        from gonogo.service.policies import Policies as Stored  # noqa: PLC0415
+
+        return Stored(self.items, self.trusts)
+
+    @cached_property
+    def bus(self) -> Bus:
+        """The event bus."""
+        from gonogo.aws.bus import EventBridge  # noqa: PLC0415
+
+        return EventBridge(self.settings.bus, self.settings.region)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """Where `publish` puts poison aside."""
+        from gonogo.aws.bus import Queue  # noqa: PLC0415
+
+        return Queue(self.settings.publish_dead, self.settings.region)
+
+    @cached_property
+    def mailer(self) -> Mailer:
+        """The mail service."""
+        from gonogo.aws.mail import Ses  # noqa: PLC0415
+
+        return Ses(self.settings.mail_from, self.settings.region)
+
+    @cached_property
+    def macs(self) -> Macs:
+        """The keys of approval tokens."""
+        from gonogo.aws.tokens import Kms  # noqa: PLC0415
+
+        rings: dict[Keyring, tuple[str, ...]] = {
+            "people": self.settings.people_keys,
+            "hook": self.settings.hook_keys,
+        }
+        return Kms(rings, self.settings.region)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The signing secrets of webhooks."""
+        from gonogo.aws.secrets import Parameters  # noqa: PLC0415
+
+        return Parameters(self.settings.region)
+
+    @cached_property
+    def caller(self) -> Caller:
+        """The way out to webhooks."""
+        if self._caller is not None:
+            return self._caller
+        from gonogo.webhook import Caller as Strict  # noqa: PLC0415
+
+        return Strict()
+
+    @cached_property
+    def identity(self) -> Identity:
+        """The verifier of bearer tokens."""
+        if self._identity is not None:
+            return self._identity
+        from gonogo.oidc import Issuer, Oidc  # noqa: PLC0415
+
+        return Oidc(
+            [Issuer(issuer=one.issuer, audience=one.audience, jwks_uri=one.jwks_uri) for one in self.settings.issuers]
+        )
+
+    @cached_property
+    def observer(self) -> Observer:
+        """The eyes on instances."""
+        from gonogo.aws.engines.ec2 import Ec2  # noqa: PLC0415
+
+        return Ec2()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of approval tokens."""
+        return self.settings.epoch
+
+    @property
+    def public_url(self) -> str:
+        """Where people reach the pages, with a trailing slash."""
+        return self.settings.public_url
+
+    @property
+    def mail_from(self) -> str:
+        """The sender of mails."""
+        return self.settings.mail_from
+
+    def resolver(self, engine: str) -> Resolver:
+        """Return the resolver of an engine."""
+        return _named(self._resolvers, engine)
+
+    def engine(self, engine: str) -> Engine:
+        """Return the engine."""
+        return _named(self._engines, engine)
+
+    @cached_property
+    def _resolvers(self) -> Mapping[str, Resolver]:
+        from gonogo.aws.engines.ec2 import Ec2Resolver  # noqa: PLC0415
+
+        return {"ec2": Ec2Resolver()}
+
+    @cached_property
+    def _engines(self) -> Mapping[str, Engine]:
+        from gonogo.aws.engines.ec2 import Ec2  # noqa: PLC0415
+
+        return {"ec2": Ec2()}
+
+    def random(self, size: int) -> bytes:
+        """Return random bytes that nobody can guess."""
+        return secrets.token_bytes(size)
+
+
+def _named(engines: Mapping[str, T], name: str) -> T:
+    if name not in engines:
+        raise RefusedError("NoSuchEngine", f"there is no engine {name!r}")
+    return engines[name]
+
+
+_installed: Outside | None = None
+
+
+def install(outside: Outside) -> None:
+    """Make this what `gonogo()` returns in this process."""
+    global _installed  # noqa: PLW0603 - one process has one composition
+    _installed = outside
+
+
+def gonogo() -> Outside:
+    """Return this process's composition, made from the environment at the first call."""
+    if _installed is None:
+        install(Gonogo(Settings.read(os.environ)))
+    assert _installed is not None  # noqa: S101 - install() sets it
+    return _installed

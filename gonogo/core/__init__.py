@@ -1,0 +1,1 @@
+"""What gonogo decides, as pure functions: values in, values or a named error out."""

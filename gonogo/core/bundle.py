@@ -1,0 +1,395 @@
+"""One version of the policy: a folder of text files, read and checked whole, known by its digest.
+
+Files: `policies.cedar`, `schema.cedarschema`, `gates.toml`, `people.toml`, `prices.toml`, `templates/*.toml`,
+and optionally `tests.toml`. Nothing is taken on trust: a bundle that breaks a rule is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import cedarpy
+import jsonschema_rs
+import msgspec
+
+from gonogo.core import canonical, duration
+from gonogo.core.actor import Actor
+from gonogo.core.errors import BundleRefusedError, Fault, InvalidError
+from gonogo.core.plan import Lease, PriceTable
+
+_T = TypeVar("_T")
+ACTIONS = ("launch", "request", "approve", "act_for")
+FILES = ("policies.cedar", "schema.cedarschema", "gates.toml", "people.toml", "prices.toml")
+LONGEST_GATE = "7d"
+"""An approval link lives as long as its gate, and no link may live longer than this."""
+
+
+class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where to post a person's notices. `secret` is the name of the parameter that holds the signing secret.
+
+    Only a `private` webhook, which nobody but the person reads, is sent a code to decide with.
+    """
+
+    url: str
+    secret: str
+    private: bool = False
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody, or with `service` something, that acts; how to reach it."""
+
+    name: str
+    issuer: str
+    subject: str
+    groups: tuple[str, ...] = ()
+    mail: str | None = None
+    webhook: Webhook | None = None
+    service: bool = False
+
+    @property
+    def actor(self) -> Actor:
+        """Who it is to policy."""
+        return Actor(self.issuer, self.subject)
+
+
+class ClaimGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whoever's token from `issuer` lists `value` in `claim` is in `group`, to launch and to request."""
+
+    issuer: str
+    claim: str
+    value: str
+    group: str
+
+
+class GateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A human gate: `quorum` different people must say go within `expires_after`."""
+
+    title: str
+    kind: str = "human"
+    stage: int = 1
+    quorum: int = 1
+    expires_after: str = "3d"
+    login: bool = False
+
+
+class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may be launched: the engine's spec, with holes that checked parameters fill."""
+
+    title: str
+    engine: str
+    region: str
+    lease: Lease
+    parameters: dict[str, Any]
+    spec: dict[str, Any]
+    description: str = ""
+
+
+class _People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    people: tuple[Person, ...]
+    groups: dict[str, str]
+    claims: tuple[ClaimGroup, ...] = ()
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """One Cedar policy, as far as we look into it."""
+
+    id: str
+    effect: str
+    action: str | None
+    annotations: dict[str, str]
+
+    @property
+    def label(self) -> str:
+        """How people know it: its `@id` if it has one."""
+        return self.annotations.get("id", self.id)
+
+
+class Bundle(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A checked bundle, ready to judge."""
+
+    digest: str
+    files: dict[str, str]
+    people: dict[Actor, Person]
+    groups: dict[str, str]
+    claims: tuple[ClaimGroup, ...]
+    gates: dict[str, GateRule]
+    templates: dict[str, Template]
+    prices: PriceTable
+    policies: dict[str, Policy]
+    policy_set: Any
+    schema: Any
+    validators: dict[str, Any]
+
+    def check_parameters(self, template: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters with the defaults of the template's JSON Schema put in.
+
+        Raises:
+            InvalidError: one or more break the schema; each fault has its JSON pointer under `/parameters`.
+        """
+        properties = self.templates[template].parameters.get("properties", {})
+        defaults = {name: rule["default"] for name, rule in properties.items() if "default" in rule}
+        whole = {**defaults, **parameters}
+        faults = [
+            Fault(
+                "/parameters" + pointer,
+                str(getattr(error.kind, "name", type(error.kind).__name__)),
+                error.message,
+            )
+                for error in self.validators[template].iter_errors(whole)
+            for pointer in _pointers(error)
+        ]
+        if faults:
+            raise InvalidError(*faults)
+        return whole
+
+    def groups_claimed(self, issuer: str, claims: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        """Return the groups that a token's list claims stand for by the bundle's mapping."""
+        return tuple(
+            sorted({one.group for one in self.claims if one.issuer == issuer and one.value in claims.get(one.claim, ())})
+        )
+
+
+def _pointers(error: jsonschema_rs.ValidationError) -> list[str]:
+    """Return the RFC 6901 pointers of what is wrong: of the surplus or missing key itself, where it is one."""
+    path = list(error.instance_path)
+    keys: list[str | int] = list(getattr(error.kind, "unexpected", ()))
+    missing = getattr(error.kind, "property", None)
+    if missing is not None:
+        keys.append(missing)
+    return [_pointer([*path, key]) for key in keys] if keys else [_pointer(path)]
+
+
+def _pointer(path: list[str | int]) -> str:
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """Return the digest that names a bundle of these files: path to text."""
+    return canonical.digest(dict(files))
+
+
+def load(files: Mapping[str, str]) -> Bundle:
+    """Read a bundle and check what can be seen in its text; `policy.accept` checks the rest.
+
+    Args:
+        files: relative path with `/` to text.
+
+    Raises:
+        BundleRefusedError: it breaks rules; every fault that could be found names its file.
+    """
+    faults: list[Fault] = []
+    faults += [Fault(name, "required", "is missing") for name in FILES if name not in files]
+    if faults:
+        raise BundleRefusedError(*faults)
+    people = _toml(files, "people.toml", _People, faults)
+    gates = _toml(files, "gates.toml", dict[str, GateRule], faults)
+    prices = _toml(files, "prices.toml", PriceTable, faults)
+    templates = {
+        path.removeprefix("templates/").removesuffix(".toml"): _toml(files, path, Template, faults)
+        for path in sorted(files)
+        if path.startswith("templates/") and path.endswith(".toml")
+    }
+    if not templates:
+        faults.append(Fault("templates/", "required", "there is no template"))
+    policies, documents = _policies(files["policies.cedar"], faults)
+    schema = _schema(files["schema.cedarschema"], faults)
+    if faults or people is None or gates is None or prices is None or schema is None:
+        raise BundleRefusedError(*faults)
+    faults += [*_people_faults(people), *_gate_faults(gates), *_policy_faults(policies, documents, people, gates)]
+    validators: dict[str, Any] = {}
+    ready: dict[str, Template] = {}
+    for name, template in templates.items():
+        if template is not None:
+            template = _closed(template)  # noqa: PLW2901 - the closed one is the template
+            ready[name] = template
+            faults += _template_faults(name, template, prices, validators)
+    for error in cedarpy.validate_policies(files["policies.cedar"], files["schema.cedarschema"]).errors:
+        faults.append(Fault("policies.cedar", "schema", str(error)))
+    if faults:
+        raise BundleRefusedError(*faults)
+    return Bundle(
+        digest=digest_of(files),
+        files=dict(files),
+        people={person.actor: person for person in people.people},
+        groups=people.groups,
+        claims=people.claims,
+        gates=gates,
+        templates=ready,
+        prices=prices,
+        policies=policies,
+        policy_set=cedarpy.PolicySet.from_str(files["policies.cedar"]),
+        schema=schema,
+        validators=validators,
+    )
+
+
+def _toml(files: Mapping[str, str], path: str, kind: type[_T], faults: list[Fault]) -> _T | None:
+    try:
+        return msgspec.convert(tomllib.loads(files[path]), kind)
+    except tomllib.TOMLDecodeError as error:
+        faults.append(Fault(path, "toml", str(error)))
+    except msgspec.ValidationError as error:
+        faults.append(Fault(path, "shape", str(error)))
+    return None
+
+
+def _policies(text: str, faults: list[Fault]) -> tuple[dict[str, Policy], dict[str, Any]]:
+    try:
+        documents: dict[str, Any] = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
+    except ValueError as error:
+        faults.append(Fault("policies.cedar", "cedar", str(error)))
+        return {}, {}
+    policies: dict[str, Policy] = {}
+    for name, document in documents.items():
+        action = document["action"]
+        only = action["entity"]["id"] if action["op"] == "==" and action["entity"]["type"] == "Action" else None
+        annotations = {key: str(value or "") for key, value in document.get("annotations", {}).items()}
+        policies[name] = Policy(id=name, effect=document["effect"], action=only, annotations=annotations)
+    return policies, documents
+
+
+def _schema(text: str, faults: list[Fault]) -> Any:
+    try:
+        return cedarpy.Schema.from_str(text)
+    except ValueError as error:
+        faults.append(Fault("schema.cedarschema", "cedar", str(error)))
+        return None
+
+
+def _people_faults(people: _People) -> Iterator[Fault]:
+    seen: set[Actor] = set()
+    for person in people.people:
+        if person.actor in seen:
+            yield Fault("people.toml", "unique", f"{person.name!r} has the issuer and subject of somebody else")
+        seen.add(person.actor)
+        if not person.issuer or not person.subject or "#" in person.issuer:
+            yield Fault("people.toml", "actor", f"{person.name!r} needs a subject, and an issuer without a fragment")
+        for group in set(person.groups) - set(people.groups):
+            yield Fault("people.toml", "group", f"{person.name!r} is in {group!r}, which is not under [groups]")
+        if person.mail is not None and (person.mail.count("@") != 1 or any(c in person.mail for c in "\r\n ,;<>")):
+            yield Fault("people.toml", "mail", f"{person.name!r} has {person.mail!r}, which is not one mail address")
+    for claim in people.claims:
+        if claim.group not in people.groups:
+            yield Fault("people.toml", "group", f"a claim maps to {claim.group!r}, which is not under [groups]")
+
+
+def _gate_faults(gates: Mapping[str, GateRule]) -> Iterator[Fault]:
+    longest = duration.parse(LONGEST_GATE)
+    for name, gate in gates.items():
+        if gate.kind != "human":
+            yield Fault("gates.toml", "kind", f"gate {name!r} is of kind {gate.kind!r}; this version knows human")
+        if gate.quorum < 1 or gate.stage < 1:
+            yield Fault("gates.toml", "minimum", f"gate {name!r} needs a quorum and a stage of at least 1")
+        try:
+            if duration.parse(gate.expires_after) > longest:
+                yield Fault("gates.toml", "maximum", f"gate {name!r} may wait {LONGEST_GATE} at most, as its links do")
+        except ValueError as error:
+            yield Fault("gates.toml", "duration", f"gate {name!r}: {error}")
+
+
+def _policy_faults(
+    policies: Mapping[str, Policy],
+    documents: Mapping[str, Any],
+    people: _People,
+    gates: Mapping[str, GateRule],
+) -> Iterator[Fault]:
+    where = "policies.cedar"
+    for policy in policies.values():
+        known = [*entities(documents[policy.id])]
+        for group in {uid for kind, uid in known if kind == "Group"} - set(people.groups):
+            yield Fault(where, "group", f"{policy.label}: Group::{group!r} is not under [groups] in people.toml")
+        for unknown in {uid for kind, uid in known if kind == "Gate"} - set(gates):
+            yield Fault(where, "gate", f"{policy.label}: Gate::{unknown!r} is not in gates.toml")
+        gate = policy.annotations.get("gate")
+        if gate is not None and (policy.effect != "permit" or policy.action != "request"):
+            yield Fault(where, "gate", f"{policy.label}: @gate stands on a permit of request only")
+        if policy.effect != "permit":
+            continue
+        if policy.action not in ACTIONS:
+            yield Fault(
+                where,
+                "action",
+                f"{policy.label}: a permit names exactly one action with ==, one of {', '.join(ACTIONS)}",
+            )
+        if policy.action == "request" and gate not in gates:
+            yield Fault(where, "gate", f"{policy.label}: a permit of request names a gate of gates.toml with @gate")
+        if policy.action == "launch" and reads_claimed(documents[policy.id]["conditions"]):
+            yield Fault(where, "claimed", f"{policy.label}: a permit of launch may not read context.claimed")
+
+
+def entities(node: Any) -> Iterator[tuple[str, str]]:
+    """Yield the (type, id) of each entity that a Cedar policy in JSON form names."""
+    if isinstance(node, dict):
+        if isinstance(node.get("type"), str) and isinstance(node.get("id"), str):
+            yield node["type"], node["id"]
+        for value in node.values():
+            yield from entities(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from entities(value)
+
+
+_CONTEXT = {"Var": "context"}
+
+
+def reads_claimed(node: Any) -> bool:
+    """Tell whether a Cedar expression in JSON form could read what the client claims.
+
+    `context` may be used only to take an attribute of it that is not `claimed`: used whole in any other way
+    (compared, put in a record or set) it counts as read.
+    """
+    if node == _CONTEXT:
+        return True
+    if isinstance(node, dict):
+        for operator in (".", "has"):
+            inner = node.get(operator)
+            if isinstance(inner, dict) and inner.get("left") == _CONTEXT:
+                return bool(inner.get("attr") == "claimed")
+        return any(reads_claimed(value) for value in node.values())
+    if isinstance(node, list):
+        return any(reads_claimed(value) for value in node)
+    return False
+
+
+def _closed(template: Template) -> Template:
+    """Refuse parameters that the template does not name, unless it says otherwise itself."""
+    parameters = {"type": "object", "additionalProperties": False, **template.parameters}
+    return msgspec.structs.replace(template, parameters=parameters)
+
+
+def _template_faults(
+    name: str, template: Template, prices: PriceTable, validators: dict[str, Any]
+) -> Iterator[Fault]:
+    where = f"templates/{name}.toml"
+    try:
+        validators[name] = jsonschema_rs.validator_for(template.parameters)
+    except ValueError as error:
+        yield Fault(where, "parameters", f"is not a JSON Schema: {error}")
+    properties = template.parameters.get("properties", {})
+    for hole in set(_holes(template.spec)) - set(properties):
+        yield Fault(where, "spec", f"uses the parameter {hole!r}, which [parameters.properties] does not name")
+    if template.parameters["type"] != "object":
+        yield Fault(where, "parameters", "must be of type object")
+    try:
+        if duration.parse(template.lease.default) > duration.parse(template.lease.max):
+            yield Fault(where, "lease", "the default lease is longer than the longest")
+    except ValueError as error:
+        yield Fault(where, "lease", str(error))
+    if template.region not in prices.hourly.get(template.engine, {}):
+        yield Fault(where, "price", f"prices.toml has none for engine {template.engine!r} in {template.region!r}")
+
+
+def _holes(spec: Any) -> Iterator[str]:
+    if isinstance(spec, dict):
+        if set(spec) == {"parameter"}:
+            yield str(spec["parameter"])
+        else:
+            for value in spec.values():
+                yield from _holes(value)
+    elif isinstance(spec, list):
+        for value in spec:
+            yield from _holes(value)
+

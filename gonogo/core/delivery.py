@@ -1,0 +1,166 @@
+"""One notice to one person: over which channels, whether it was sent, and when to try again."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from gonogo.core import canonical, event
+from gonogo.core.actor import Actor
+from gonogo.core.item import Item, Listed
+
+Channel = Literal["mail", "webhook"]
+Topic = Literal["decide", "closed", "confirmed", "cleared", "rejected", "expired", "cancelled", "started", "failed", "change_failed"]
+
+CLAIM = timedelta(minutes=5)
+"""How long a claim keeps others from sending the same notice: longer than any sender may run."""
+RETRIES = tuple(timedelta(minutes=m) for m in (1, 5, 15, 60, 180, 360, 720))
+"""How long to wait after each failed try; after the last, the notice is given up."""
+
+
+class Sending(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the notice is on one channel."""
+
+    state: Literal["waiting", "claimed", "sent", "failed"] = "waiting"
+    tries: int = 0
+    not_before: datetime | None = None
+    error: str | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """What an inbox shows before the launch itself is read."""
+
+    launch: str
+    gate: str
+    round: int
+
+
+class Delivery(Item, frozen=True, kw_only=True):
+    """What to tell `actor` of `launch`.
+
+    `decide` asks for a decision on `gate` in `round`, and stays in the actor's inbox while it is `open`.
+    `event` is the `seq` of the launch's event that is told of (0 where the topic is a gate).
+    """
+
+    kind = "delivery"
+
+    launch: str
+    topic: Topic
+    actor: Actor
+    gate: str | None = None
+    round: int = 0
+    event: int = 0
+    open: bool = False
+    channels: dict[Channel, Sending] = {}
+
+    def listed(self) -> Listed:
+        """Stand in the actor's inbox while it is open."""
+        if not self.open or self.gate is None:
+            return Listed()
+        return Listed(
+            feed=f"inbox#{self.actor.key}",
+            summary=Waiting(launch=self.launch, gate=self.gate, round=self.round),
+        )
+
+
+def delivery_id(launch: str, topic: Topic, actor: Actor, gate: str | None = None, round: int = 0, event: int = 0) -> str:  # noqa: A002
+    """Return the one id that this notice can have, so that it is made once however often it is cued."""
+    raw = canonical.fingerprint(launch, topic, actor.issuer, actor.subject, gate or "", str(round), str(event))
+    return "d-" + base64.b32encode(raw[:20]).decode().lower()
+
+
+def new(
+    *,
+    launch: str,
+    topic: Topic,
+    actor: Actor,
+    channels: tuple[Channel, ...],
+    at: datetime,
+    gate: str | None = None,
+    round: int = 0,  # noqa: A002 - the field's name
+    event: int = 0,
+) -> Delivery:
+    """Return a notice that nobody has sent yet; its alarm rings if nobody does."""
+    return Delivery(
+        id=delivery_id(launch, topic, actor, gate, round, event),
+        at=at,
+        updated_at=at,
+        launch=launch,
+        topic=topic,
+        actor=actor,
+        gate=gate,
+        round=round,
+        event=event,
+        open=topic == "decide",
+        channels={channel: Sending() for channel in channels},
+        due_at=at + CLAIM if channels else None,
+    )
+
+
+def sendable(delivery: Delivery, channel: Channel, at: datetime) -> bool:
+    """Tell whether this channel waits to be sent now."""
+    sending = delivery.channels.get(channel)
+    if sending is None or sending.state in ("sent", "failed"):
+        return False
+    return sending.not_before is None or at >= sending.not_before
+
+
+def claimed(delivery: Delivery, channel: Channel, at: datetime) -> Delivery:
+    """Take the channel for sending; if nobody reports back, it may be taken again after `CLAIM`."""
+    sending = delivery.channels[channel]
+    return _with(
+        delivery,
+        channel,
+        msgspec.structs.replace(sending, state="claimed", tries=sending.tries + 1, not_before=at + CLAIM),
+        at,
+    )
+
+
+def sent(delivery: Delivery, channel: Channel, at: datetime) -> Delivery:
+    """Record that it went out."""
+    sending = delivery.channels[channel]
+    return _with(
+        delivery, channel, msgspec.structs.replace(sending, state="sent", not_before=None, error=None), at
+    )
+
+
+def not_sent(delivery: Delivery, channel: Channel, *, error: str, later: timedelta | None, at: datetime) -> Delivery:
+    """Record that it did not go out: try again with back-off, but not sooner than `later`; `None` gives up."""
+    sending = delivery.channels[channel]
+    if later is None or sending.tries > len(RETRIES):
+        given_up = msgspec.structs.replace(sending, state="failed", not_before=None, error=error[:500])
+        return _with(delivery, channel, given_up, at)
+    wait = max(RETRIES[sending.tries - 1], later)
+    waiting = msgspec.structs.replace(sending, state="waiting", not_before=at + wait, error=error[:500])
+    return _with(delivery, channel, waiting, at)
+
+
+def closed(delivery: Delivery, at: datetime) -> Delivery:
+    """Take it out of the inbox, and send nothing that is not sent: there is nothing to decide any more."""
+    if not delivery.open:
+        return delivery
+    channels: dict[Channel, Sending] = {
+        channel: msgspec.structs.replace(sending, state="failed", not_before=None, error="decided before it was sent")
+        if sending.state in ("waiting", "claimed")
+        else sending
+        for channel, sending in delivery.channels.items()
+    }
+    return delivery.changed(open=False, channels=channels, due_at=None, updated_at=at).next_version()
+
+
+def tick(delivery: Delivery, *, at: datetime) -> Delivery:
+    """Cue the senders again; the alarm rings again if that is lost too."""
+    if delivery.due_at is None or at < delivery.due_at:
+        return delivery
+    return (
+        delivery.happened(at, event.DeliveryDue(launch=delivery.launch)).changed(due_at=at + CLAIM).next_version()
+    )
+
+
+def _with(delivery: Delivery, channel: Channel, sending: Sending, at: datetime) -> Delivery:
+    channels = {**delivery.channels, channel: sending}
+    due = min((one.not_before or at for one in channels.values() if one.state in ("waiting", "claimed")), default=None)
+    return delivery.changed(channels=channels, due_at=due, updated_at=at).next_version()

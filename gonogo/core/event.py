@@ -1,0 +1,290 @@
+"""What happened: every event that gonogo tells others, and its form on the bus."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Literal
+
+import msgspec
+
+from gonogo.core.actor import Actor
+
+SOURCE = "gonogo"
+KEEP = 64
+"""How many events an item keeps; the oldest half is put aside before it would keep more."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One entry of an item's history; `seq` counts from 1 without gaps, per item."""
+
+    seq: int
+    type: str
+    at: datetime
+    data: dict[str, Any]
+
+
+class Data(msgspec.Struct, frozen=True, kw_only=True):
+    """What one event says; the subclass names the event."""
+
+    type: ClassVar[str]
+    schema_version: ClassVar[int] = 1
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as JSON values: money as decimal strings, times as RFC 3339."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """An estimate in `currency`: per hour, per month of 730 hours, and for the whole lease."""
+
+    currency: str
+    version: str
+    hourly: Decimal
+    monthly: Decimal
+    worst_case: Decimal
+
+
+class LaunchFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What every launch event says of its launch, so that a rule engine or a biller need not call back."""
+
+    id: str
+    state: str
+    name: str | None
+    template: str
+    engine: str
+    region: str
+    requester: Actor
+    on_behalf_of: Actor | None
+    cost_center: str
+    reason: str
+    lease: str
+    digest: str
+    bundle: str
+    price: Price
+
+
+class LaunchData(Data, frozen=True, kw_only=True):
+    """What happened to one launch."""
+
+    launch: LaunchFacts
+
+
+class LaunchRequested(LaunchData, frozen=True, kw_only=True):
+    """Somebody asked; `gates` must say go, none for a direct launch."""
+
+    type = "launch.requested"
+    gates: tuple[str, ...]
+
+
+class LaunchAwaitingApproval(LaunchData, frozen=True, kw_only=True):
+    """The launch waits for its gates."""
+
+    type = "launch.awaiting_approval"
+    gates: tuple[str, ...]
+
+
+class GateOpened(LaunchData, frozen=True, kw_only=True):
+    """A gate takes decisions until `expires_at`, from any `quorum` of `approvers`."""
+
+    type = "gate.opened"
+    gate: str
+    stage: int
+    round: int
+    quorum: int
+    approvers: tuple[Actor, ...]
+    expires_at: datetime
+
+
+class GateDecided(LaunchData, frozen=True, kw_only=True):
+    """One actor decided; `approvals` of `quorum` are in."""
+
+    type = "gate.decided"
+    gate: str
+    round: int
+    actor: Actor
+    verdict: Literal["approve", "reject", "revoke"]
+    channel: Literal["api", "link", "webhook"]
+    approvals: int
+    quorum: int
+
+
+class GateClosed(LaunchData, frozen=True, kw_only=True):
+    """The gate takes no more decisions in this round."""
+
+    type = "gate.closed"
+    gate: str
+    round: int
+    outcome: Literal["go", "no_go", "expired", "cancelled"]
+
+
+class LaunchCleared(LaunchData, frozen=True, kw_only=True):
+    """Every gate is GO, or none was needed: the launcher's cue."""
+
+    type = "launch.cleared"
+    approvers: tuple[Actor, ...]
+    attempt: int
+
+
+class LaunchChangeRequested(LaunchData, frozen=True, kw_only=True):
+    """Somebody wants it stopped, started or terminated: the launcher's other cue."""
+
+    type = "launch.change_requested"
+    wanted: Literal["stop", "start", "terminate"]
+    actor: Actor
+
+
+class LaunchChangeFailed(LaunchData, frozen=True, kw_only=True):
+    """The engine refused the wanted change, in its own words; the launch is as it was."""
+
+    type = "launch.change_failed"
+    wanted: Literal["stop", "start", "terminate"]
+    code: str
+    message: str
+
+
+class LaunchRejected(LaunchData, frozen=True, kw_only=True):
+    """A gate is NO-GO."""
+
+    type = "launch.rejected"
+    gate: str
+    actor: Actor
+
+
+class LaunchExpired(LaunchData, frozen=True, kw_only=True):
+    """A gate was not decided in time."""
+
+    type = "launch.expired"
+    gate: str
+
+
+class LaunchCancelled(LaunchData, frozen=True, kw_only=True):
+    """Whoever asked wants it no longer."""
+
+    type = "launch.cancelled"
+    actor: Actor
+
+
+class LaunchStarted(LaunchData, frozen=True, kw_only=True):
+    """The engine made these resources, exactly as approved."""
+
+    type = "launch.started"
+    approvers: tuple[Actor, ...]
+    attempt: int
+    resources: tuple[str, ...]
+
+
+class LaunchFailed(LaunchData, frozen=True, kw_only=True):
+    """The engine refused, in its own words, or authority was lost before the launch."""
+
+    type = "launch.failed"
+    attempt: int
+    code: str
+    message: str
+
+
+class LaunchStopped(LaunchData, frozen=True, kw_only=True):
+    """None of its instances runs, and one could be started."""
+
+    type = "launch.stopped"
+
+
+class LaunchTerminated(LaunchData, frozen=True, kw_only=True):
+    """All of its instances are gone."""
+
+    type = "launch.terminated"
+
+
+class InstanceData(Data, frozen=True, kw_only=True):
+    """What a biller needs of one instance: what it is, since when, what it costs, who pays, who said yes."""
+
+    instance: str
+    region: str
+    instance_type: str
+    launch: str
+    name: str | None
+    template: str
+    digest: str
+    requester: Actor
+    on_behalf_of: Actor | None
+    approvers: tuple[Actor, ...]
+    cost_center: str
+    currency: str
+    price_version: str
+    hourly: Decimal
+    changed_at: datetime
+
+
+class InstanceStarted(InstanceData, frozen=True, kw_only=True):
+    """It runs, from `changed_at` on."""
+
+    type = "instance.started"
+
+
+class InstanceStopped(InstanceData, frozen=True, kw_only=True):
+    """It is stopped, from `changed_at` on."""
+
+    type = "instance.stopped"
+
+
+class InstanceTerminated(InstanceData, frozen=True, kw_only=True):
+    """It is gone, from `changed_at` on."""
+
+    type = "instance.terminated"
+
+
+class DeliveryDue(Data, frozen=True, kw_only=True):
+    """A notice that could not be sent is tried again; of use to gonogo's own functions only."""
+
+    type = "delivery.due"
+    launch: str
+
+
+class BundlePublished(Data, frozen=True, kw_only=True):
+    """Another policy bundle is in force."""
+
+    type = "bundle.published"
+    bundle: str
+    previous: str | None
+
+
+def _leaves(kind: type[Data]) -> list[type[Data]]:
+    subs = kind.__subclasses__()
+    return [leaf for sub in subs for leaf in _leaves(sub)] if subs else [kind]
+
+
+ALL: dict[str, type[Data]] = {kind.type: kind for kind in _leaves(Data)}
+"""Every event by its name."""
+
+
+def schema(kind: type[Data]) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the event's `data`."""
+    made = msgspec.json.schema(kind)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": schema_id(kind),
+        "title": kind.type,
+        **made,
+    }
+
+
+def schema_id(kind: type[Data]) -> str:
+    """Return the name under which the event's schema is known: the version is in it, not in the event's name."""
+    return f"urn:gonogo:event:{kind.type}:{kind.schema_version}"
+
+
+def cloud_event(subject: str, event: Event) -> dict[str, Any]:
+    """Return the event as a CloudEvents 1.0 structured event; `id` is the same on every redelivery."""
+    return {
+        "specversion": "1.0",
+        "id": f"{subject}-{event.seq}",
+        "source": SOURCE,
+        "type": event.type,
+        "subject": subject,
+        "time": msgspec.to_builtins(event.at),
+        "datacontenttype": "application/json",
+        "dataschema": schema_id(ALL[event.type]),
+        "seq": event.seq,
+        "data": event.data,
+    }

@@ -1,0 +1,72 @@
+"""What every stored thing has: an id, a version, a history of events, and at most one alarm."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Self
+
+import msgspec
+
+from gonogo.core import event as events
+from gonogo.core.event import Event
+
+CUE_FIRST = timedelta(minutes=5)
+CUE_LONGEST = timedelta(hours=6)
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an item stands in lists: in whose `feed`, under which `state`, and the `summary` that they show."""
+
+    feed: str | None = None
+    state: str | None = None
+    summary: msgspec.Struct | None = None
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing in one item; every change is a new value with the next version.
+
+    `cue` names the events (by `seq`) that somebody must act on. Until the item changes, its alarm gives
+    them again, under the ids that they have, so that a lost event strands nothing.
+    """
+
+    kind: ClassVar[str]
+
+    id: str
+    version: int = 1
+    seq: int = 0
+    at: datetime
+    updated_at: datetime
+    history: tuple[Event, ...] = ()
+    cue: tuple[int, ...] = ()
+    cue_times: int = 0
+    due_at: datetime | None = None
+
+    def listed(self) -> Listed:
+        """Return where the item stands in lists; nowhere unless its kind says so."""
+        return Listed()
+
+    def happened(self, at: datetime, *data: events.Data) -> Self:
+        """Return the item with these events appended; the version is not touched."""
+        new = tuple(Event(self.seq + n, one.type, at, one.facts()) for n, one in enumerate(data, 1))
+        return msgspec.structs.replace(self, seq=self.seq + len(new), history=self.history + new, updated_at=at)
+
+    def changed(self, **fields: Any) -> Self:
+        """Return the item with these fields replaced; the version is not touched."""
+        return msgspec.structs.replace(self, **fields)
+
+    def next_version(self) -> Self:
+        """Return the item as the next version: what a save writes."""
+        return msgspec.structs.replace(self, version=self.version + 1)
+
+    def cued(self, at: datetime, *seqs: int) -> Self:
+        """Return the item waiting for somebody to act on these events; they are given again if nobody does."""
+        return msgspec.structs.replace(self, cue=seqs, cue_times=0, due_at=at + CUE_FIRST)
+
+    def cued_again(self, at: datetime) -> Self:
+        """Return the item giving its cue again: same events, same ids, twice the wait."""
+        wait = min(CUE_FIRST * 2 ** min(self.cue_times + 1, 20), CUE_LONGEST)
+        return msgspec.structs.replace(self, cue_times=self.cue_times + 1, due_at=at + wait, updated_at=at)
+
+    def settled(self) -> Self:
+        """Return the item waiting for nobody."""
+        return msgspec.structs.replace(self, cue=(), cue_times=0, due_at=None)

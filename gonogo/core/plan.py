@@ -1,0 +1,156 @@
+"""Template and parameters become a plan: what exactly is launched, its price, and the digest of the question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from decimal import ROUND_UP, Decimal
+from typing import Any
+
+import msgspec
+
+from gonogo.core import canonical, duration
+from gonogo.core.actor import Actor
+from gonogo.core.errors import Fault, InvalidError, NotPermittedError
+from gonogo.core.event import Price
+
+HOURS_A_MONTH = 730
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """So many of one thing that the price table knows, such as 2 of t3.micro."""
+
+    kind: str
+    quantity: int
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is launched, whole and resolved: the engine gets this and adds no default of its own."""
+
+    template: str
+    engine: str
+    region: str
+    parameters: dict[str, Any]
+    spec: dict[str, Any]
+    units: tuple[Unit, ...]
+
+
+class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody asks for, in their own words; everything else is derived."""
+
+    template: str
+    parameters: dict[str, Any]
+    reason: str
+    cost_center: str
+    name: str | None = None
+    lease: str | None = None
+    on_behalf_of: Actor | None = None
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """How long a launch of a template may run: what it gets unless it asks, and the most it may ask for."""
+
+    default: str
+    max: str
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """All that an approver is shown, and so all that the digest covers."""
+
+    name: str | None
+    reason: str
+    cost_center: str
+    requester: Actor
+    on_behalf_of: Actor | None
+    lease: str
+    plan: Plan
+    price: Price
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over its RFC 8785 JSON, in hex."""
+        return canonical.digest(self)
+
+
+class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an hour of a unit costs, by engine and region, as decimal strings in `currency`."""
+
+    version: str
+    currency: str
+    hourly: dict[str, dict[str, dict[str, Decimal]]]
+
+    def of_unit(self, engine: str, region: str, kind: str) -> Decimal:
+        """Return the price of one unit for one hour.
+
+        Raises:
+            NotPermittedError: the table does not know it; what has no price is not launched.
+        """
+        try:
+            return self.hourly[engine][region][kind]
+        except KeyError:
+            raise NotPermittedError(
+                f"The policy's prices know no {kind!r} of engine {engine!r} in {region!r}, so it is not launched."
+            ) from None
+
+    def estimate(self, plan: Plan, lease: timedelta) -> Price:
+        """Return what the plan costs if it runs all the time, to the hundredth, rounded up.
+
+        Raises:
+            NotPermittedError: a unit has no price.
+        """
+        hourly = sum(
+            (self.of_unit(plan.engine, plan.region, unit.kind) * unit.quantity for unit in plan.units), Decimal(0)
+        )
+        hours = Decimal(int(lease.total_seconds())) / 3600
+        return Price(
+            currency=self.currency,
+            version=self.version,
+            hourly=hourly,
+            monthly=_cents(hourly * HOURS_A_MONTH),
+            worst_case=_cents(hourly * hours),
+        )
+
+
+def _cents(amount: Decimal) -> Decimal:
+    return amount.quantize(Decimal("0.01"), rounding=ROUND_UP)
+
+
+def lease_for(template: str, lease: Lease, asked: str | None) -> str:
+    """Return the lease that the launch gets.
+
+    Raises:
+        InvalidError: it is no length of time, or longer than the template allows.
+    """
+    if asked is None:
+        return lease.default
+    try:
+        length = duration.parse(asked)
+    except ValueError as error:
+        raise InvalidError(Fault("/lease", "duration", str(error))) from error
+    if length > duration.parse(lease.max):
+        raise InvalidError(
+            Fault("/lease", "maximum", f"is longer than the {lease.max} that template {template!r} allows")
+        )
+    return asked
+
+
+def fill(spec: Any, parameters: Mapping[str, Any]) -> Any:
+    """Return the template's spec with each `{ parameter = "name" }` replaced by that parameter's value.
+
+    Values are put in as they are and never into the middle of a string, so no value can change what
+    stands beside it. A parameter that was not given takes its key along.
+
+    Raises:
+        InvalidError: never for a checked bundle and checked parameters; `_Missing` is handled inside.
+    """
+    if isinstance(spec, dict):
+        if set(spec) == {"parameter"}:
+            return parameters.get(spec["parameter"], _MISSING)
+        filled = {key: fill(value, parameters) for key, value in spec.items()}
+        return {key: value for key, value in filled.items() if value is not _MISSING}
+    if isinstance(spec, list):
+        return [value for value in (fill(one, parameters) for one in spec) if value is not _MISSING]
+    return spec
+
+
+_MISSING: Any = object()

@@ -1,0 +1,331 @@
+"""What gonogo needs from outside, as Protocols; one suite in tests/contract holds every implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from gonogo.core.bundle import Bundle
+from gonogo.core.event import Event
+from gonogo.core.item import Item
+from gonogo.core.launch import InstanceState
+from gonogo.core.plan import Plan, Unit
+from gonogo.core.token import Keyring
+
+T = TypeVar("T", bound=Item)
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of a list: summaries, newest first, and an opaque cursor where there are more."""
+
+    items: tuple[Any, ...]
+    cursor: str | None
+
+
+class Items(Protocol):
+    """The table. Reads of an item are consistent; every write is one conditional write of one item."""
+
+    def get(self, kind: type[T], id: str) -> T | None:  # noqa: A002
+        """Return the item as it is now, or None."""
+
+    def get_many(self, kind: type[T], ids: Sequence[str]) -> dict[str, T]:
+        """Return those of at most 100 items that exist, by id, as they are now."""
+
+    def add(self, item: Item) -> None:
+        """Write a new item.
+
+        Raises:
+            ItemExistsError: there is one by that id.
+        """
+
+    def save(self, before: Item, after: Item) -> None:
+        """Write what differs, if the stored version is still that of `before`; older events are put aside.
+
+        Raises:
+            VersionConflictError: it is not, and nothing was written.
+        """
+
+    def feed(self, summary: type[S], feed: str, *, cursor: str | None, limit: int) -> Page:
+        """Return one page of a feed.
+
+        Raises:
+            InvalidError: the cursor is none of ours.
+        """
+
+    def in_state(self, summary: type[S], state: str, *, cursor: str | None, limit: int) -> Page:
+        """Return one page of the items in a state.
+
+        Raises:
+            InvalidError: the cursor is none of ours.
+        """
+
+    def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
+        """Return (kind, id) of items whose alarm is due, the longest due first, `limit` of each shard at most."""
+
+    def put_aside(self, kind: type[Item], id: str) -> list[Event]:  # noqa: A002
+        """Return the events that were put aside from the item's history, oldest first."""
+
+
+class Bus(Protocol):
+    """Where events go out."""
+
+    def publish(self, events: Sequence[dict[str, Any]]) -> None:
+        """Put CloudEvents on the bus, all of them, or raise.
+
+        Raises:
+            LaterError: throttled or out; some may have gone out, and all are to be put again.
+            PoisonError: see `poison`, the indexes of those that the bus will never take; the rest went out.
+        """
+
+
+class PoisonError(Exception):
+    """The bus takes these events never; the rest went out."""
+
+    def __init__(self, poison: Sequence[int], why: str) -> None:
+        """Keep their indexes and why."""
+        self.poison = tuple(poison)
+        super().__init__(why)
+
+
+class DeadLetters(Protocol):
+    """Where what can never be processed is put aside for people to look at."""
+
+    def put(self, letter: Mapping[str, Any]) -> None:
+        """Put one aside.
+
+        Raises:
+            LaterError: it could not be.
+        """
+
+
+class Mailer(Protocol):
+    """Sends mail."""
+
+    def send(self, to: str, raw: bytes) -> None:
+        """Send one whole RFC 5322 message.
+
+        Raises:
+            RefusedError: it will never be taken.
+            LaterError: it may have been sent, or not: try again.
+        """
+
+
+class Macs(Protocol):
+    """Makes and verifies the MACs of approval tokens, with keys that nobody can read."""
+
+    def make(self, keys: Keyring, payload: bytes) -> bytes:
+        """Return the HMAC-SHA-256 of the payload by the ring's current key.
+
+        Raises:
+            LaterError: it could not be made now.
+        """
+
+    def verify(self, keys: Keyring, payload: bytes, mac: bytes) -> bool:
+        """Tell whether the current or the previous key of the ring made this MAC.
+
+        Raises:
+            LaterError: that could not be told now.
+        """
+
+
+class Secrets(Protocol):
+    """Signing secrets of webhooks, by name."""
+
+    def read(self, name: str) -> tuple[str, ...]:
+        """Return the secrets that are valid now, newest first.
+
+        Raises:
+            RefusedError: there is none by that name, or it may not be read.
+            LaterError: that could not be told now.
+        """
+
+
+class Caller(Protocol):
+    """Posts to webhooks of strangers, safely (see `gonogo.webhook`)."""
+
+    def post(self, url: str, body: bytes, *, message_id: str, at: datetime, secrets: Sequence[str]) -> object:
+        """Post one signed body.
+
+        Raises:
+            RefusedError: it will never be taken, or must not be called.
+            LaterError: it may have been taken, or not: try again.
+        """
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance as the engine shows it; `state` is None while it is on the way from one to another."""
+
+    id: str
+    kind: str
+    state: InstanceState | None
+    client_token: str
+    launch: str | None
+
+
+class Resolver(Protocol):
+    """The part of an engine that makes a template's filled spec whole, before anybody is asked."""
+
+    def resolve(self, spec: Mapping[str, Any], region: str) -> tuple[dict[str, Any], tuple[Unit, ...]]:
+        """Return the spec without any mutable reference, and what of it has a price.
+
+        Raises:
+            InvalidError: the spec is not one of this engine.
+            LaterError: a reference could not be looked up now.
+        """
+
+
+class Claims(Protocol):
+    """What a verified token says."""
+
+    @property
+    def issuer(self) -> str:
+        """Who vouches."""
+
+    @property
+    def subject(self) -> str:
+        """Whom it vouches for."""
+
+    @property
+    def claims(self) -> Mapping[str, tuple[str, ...]]:
+        """Its claims that are lists of strings; no other is of use here."""
+
+
+class Engine(Protocol):
+    """The part of an engine that launches what was approved. Only the launcher has one."""
+
+    def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+        """Make what the plan says and nothing else; the same token adopts what it made before.
+
+        Returns:
+            The engine's ids of what was made, after comparing it with the plan.
+
+        Raises:
+            RefusedError: the engine said no, definitely; nothing was made.
+            LaterError: unknown; the same call must be repeated.
+        """
+
+    def find(self, plan: Plan, *, token: str) -> tuple[str, ...]:
+        """Return what the token made, as far as can be seen; nothing proves nothing."""
+
+    def stop(self, plan: Plan, resources: Sequence[str]) -> None:
+        """Stop them; RefusedError or LaterError as for `launch`."""
+
+    def start(self, plan: Plan, resources: Sequence[str]) -> None:
+        """Start them; RefusedError or LaterError as for `launch`."""
+
+    def terminate(self, plan: Plan, resources: Sequence[str]) -> None:
+        """Terminate them; RefusedError or LaterError as for `launch`."""
+
+
+class Observer(Protocol):
+    """Looks at instances."""
+
+    def look(self, instance: str, region: str) -> Seen | None:
+        """Return the instance as it is now, or None where there is none by that id.
+
+        Raises:
+            LaterError: that could not be told now.
+        """
+
+
+
+class Policies(Protocol):
+    """The policy's bundles, read and checked."""
+
+    def current(self) -> Bundle:
+        """Return the bundle that is in force now.
+
+        Raises:
+            PolicyMissingError: there is none, or it is not to be trusted.
+        """
+
+    def pinned(self, digest: str) -> Bundle:
+        """Return the bundle of this digest.
+
+        Raises:
+            PolicyMissingError: there is none, or it is not to be trusted.
+        """
+
+
+class Identity(Protocol):
+    """Verifies who is asking."""
+
+    def verify(self, token: str, now: datetime) -> Claims:
+        """Return what a bearer token says, once it is verified.
+
+        Raises:
+            NotAuthenticatedError: it does not verify.
+            IssuerUnavailableError: that could not be told now.
+        """
+
+
+class Outside(Protocol):
+    """Everything outside, as one use case or another needs it; each part is made when it is first used."""
+
+    @property
+    def items(self) -> Items:
+        """The table."""
+
+    @property
+    def policies(self) -> Policies:
+        """The policy."""
+
+    @property
+    def bus(self) -> Bus:
+        """The event bus."""
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """Where `publish` puts poison aside."""
+
+    @property
+    def mailer(self) -> Mailer:
+        """The mail service."""
+
+    @property
+    def macs(self) -> Macs:
+        """The keys of approval tokens."""
+
+    @property
+    def secrets(self) -> Secrets:
+        """The signing secrets of webhooks."""
+
+    @property
+    def caller(self) -> Caller:
+        """The way out to webhooks."""
+
+    @property
+    def identity(self) -> Identity:
+        """The verifier of bearer tokens."""
+
+    @property
+    def observer(self) -> Observer:
+        """The eyes on instances."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of approval tokens: raising it makes every older token void."""
+
+    @property
+    def public_url(self) -> str:
+        """Where people reach the pages, with a trailing slash."""
+
+    @property
+    def mail_from(self) -> str:
+        """The sender of mails."""
+
+    def resolver(self, engine: str) -> Resolver:
+        """Return the resolver of an engine; RefusedError if there is none by that name."""
+
+    def engine(self, engine: str) -> Engine:
+        """Return the engine; RefusedError if there is none by that name."""
+
+    def now(self) -> datetime:
+        """Return the time, aware, in UTC."""
+
+    def random(self, size: int) -> bytes:
+        """Return random bytes that nobody can guess."""

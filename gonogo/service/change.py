@@ -1,0 +1,69 @@
+"""Cancel, retry, stop, start, terminate: by whoever asked, or who could have launched it directly."""
+
+from __future__ import annotations
+
+from gonogo.core import duration, policy
+from gonogo.core import launch as launches
+from gonogo.core.errors import NotPermittedError, StalePriceError
+from gonogo.core.launch import Launch, State, Wanted
+from gonogo.core.policy import Principal
+from gonogo.ports import Outside
+from gonogo.service import saving
+
+
+def cancel(outside: Outside, actor: Principal, launch_id: str) -> Launch:
+    """End a launch that has not begun; for whoever asked.
+
+    Raises:
+        NotFoundError, NotPermittedError, TransitionNotAllowedError: nothing is changed.
+    """
+    launch = saving.load(outside.items, launch_id)
+    if actor.actor not in launch.askers:
+        raise NotPermittedError("Only who asked for this launch may cancel it.")
+    now = outside.now()
+    return saving.change(outside.items, launch, lambda this: launches.cancel(this, actor=actor.actor, at=now))
+
+
+def retry(outside: Outside, actor: Principal, launch_id: str) -> Launch:
+    """Try a failed launch again without asking again, while its price holds; for whoever asked.
+
+    The launcher judges gates and authority again, as before every launch.
+
+    Raises:
+        StalePriceError: it would cost something else now.
+        NotFoundError, NotPermittedError, TransitionNotAllowedError: nothing is changed.
+    """
+    launch = saving.load(outside.items, launch_id)
+    if actor.actor not in launch.askers:
+        raise NotPermittedError("Only who asked for this launch may retry it.")
+    question = launch.question
+    now_costs = outside.policies.current().prices.estimate(question.plan, duration.parse(question.lease))
+    if launch.state is State.FAILED and now_costs.hourly != question.price.hourly:
+        raise StalePriceError(str(question.price.hourly), str(now_costs.hourly))
+    now, attempt = outside.now(), launch.attempt
+
+    def command(this: Launch) -> Launch:
+        if this.attempt > attempt:
+            return this
+        return launches.retry(this, at=now)
+
+    return saving.change(outside.items, launch, command)
+
+
+def change(outside: Outside, actor: Principal, launch_id: str, wanted: Wanted) -> Launch:
+    """Want a launch stopped, started or terminated; for whoever asked, and who may launch it directly.
+
+    Raises:
+        NotFoundError, NotPermittedError, TransitionNotAllowedError: nothing is changed.
+    """
+    launch = saving.load(outside.items, launch_id)
+    if actor.actor not in launch.askers and not policy.may_launch_directly(
+        outside.policies.current(), actor, launch.question
+    ):
+        raise NotPermittedError(
+            f"Only who asked for this launch, or may launch it directly, may {wanted} it."
+        )
+    now = outside.now()
+    return saving.change(
+        outside.items, launch, lambda this: launches.change(this, wanted=wanted, actor=actor.actor, at=now)
+    )

@@ -1,0 +1,28 @@
+"""Who is asking: an actor from a verified token, with the groups that policy gives the token's claims."""
+
+from __future__ import annotations
+
+from gonogo.core.actor import Actor
+from gonogo.core.errors import NotAuthenticatedError, NotPermittedError
+from gonogo.core.policy import Principal
+from gonogo.ports import Outside
+
+
+def principal(outside: Outside, authorization: str | None) -> Principal:
+    """Return who sends this `Authorization` header (RFC 6750, section 2.1).
+
+    Raises:
+        NotAuthenticatedError: there is no bearer token, or it does not verify.
+        NotPermittedError: policy knows nobody by that issuer and subject, and no group of theirs.
+        PolicyMissingError: there is no policy.
+    """
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotAuthenticatedError("Sign in: send Authorization: Bearer and a token of your identity provider.")
+    claims = outside.identity.verify(token, outside.now())
+    actor = Actor(claims.issuer, claims.subject)
+    bundle = outside.policies.current()
+    groups = bundle.groups_claimed(claims.issuer, claims.claims)
+    if actor not in bundle.people and not groups:
+        raise NotPermittedError(f"Policy knows nobody by issuer {actor.issuer!r} and subject {actor.subject!r}.")
+    return Principal(actor, groups)

@@ -1,0 +1,135 @@
+"""Launch what is cleared, once, exactly as approved; and change what is launched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gonogo.core import launch as launches
+from gonogo.core import policy
+from gonogo.core.actor import Actor
+from gonogo.core.errors import RefusedError
+from gonogo.core.launch import Launch, State
+from gonogo.core.policy import Principal
+from gonogo.ports import Outside
+from gonogo.service import decide, saving
+
+
+def launch(outside: Outside, launch_id: str) -> None:
+    """Do what the launch, read anew, waits for. Whoever sent the cue is trusted for nothing but the id.
+
+    Coming again does no harm: what is done is not done twice, and what was begun is gone on with, under
+    the same client token.
+
+    Raises:
+        LaterError: it is not known how the engine's call ended; the cue must come again.
+    """
+    item = outside.items.get(Launch, launch_id)
+    if item is None:
+        return
+    if item.state is State.PENDING:
+        item = _claim(outside, item)
+    if item.state is State.LAUNCHING:
+        _launch(outside, item)
+    elif item.wanted is not None:
+        _change(outside, item)
+
+
+def tags(launch: Launch) -> Mapping[str, str]:
+    """Return the tags by which a resource is known as this launch's: part of what its client token covers."""
+    return {
+        "gonogo:launch": launch.id,
+        "gonogo:requester": launch.question.requester.key[:256],
+        "gonogo:cost-center": launch.question.cost_center,
+        "gonogo:digest": launch.digest,
+    }
+
+
+def _claim(outside: Outside, item: Launch) -> Launch:
+    """Judge the launch once more, and take it; or open its gates again, or fail it."""
+
+    def command(this: Launch) -> Launch:
+        if this.state is not State.PENDING:
+            return this
+        now = outside.now()
+        if this.question.digest != this.digest:
+            return launches.record_failed(
+                this, code="DigestMismatch", message="The plan is not the one that was approved.", at=now
+            )
+        refused = _may_ask_no_longer(outside, this)
+        if refused:
+            return launches.record_failed(this, code="NotPermitted", message=refused, at=now)
+        lost = _lost(outside, this)
+        if lost:
+            return launches.reopen(this, lost=lost, at=now)
+        return launches.claim(this, at=now)
+
+    return saving.change(outside.items, item, command)
+
+
+def _may_ask_no_longer(outside: Outside, item: Launch) -> str | None:
+    """Return why whoever asked may not have this launched any more, by the rules in force; None if they may."""
+    asker = Principal(item.question.requester, item.groups)
+    current = outside.policies.current()
+    judgement = policy.judge(current, asker, item.question)
+    if judgement.outcome == "refused":
+        return judgement.reason
+    pinned = policy.judge(outside.policies.pinned(item.bundle), asker, item.question)
+    needed = set(pinned.gates) | (set() if item.gates else set(judgement.gates))
+    if pinned.outcome == "refused" or needed - {gate.name for gate in item.gates}:
+        return "It was cleared without a gate that policy asks for."
+    return None
+
+
+def _lost(outside: Outside, item: Launch) -> dict[str, frozenset[Actor]]:
+    lost: dict[str, frozenset[Actor]] = {}
+    for gate in item.gates:
+        said_go = frozenset(one.actor for one in gate.counting if one.verdict == "approve")
+        gone = said_go - decide.eligible(outside, item, gate.name)
+        if gone:
+            lost[gate.name] = gone
+    return lost
+
+
+def _launch(outside: Outside, item: Launch) -> None:
+    plan = item.question.plan
+    try:
+        made = outside.engine(plan.engine).launch(plan, token=launches.client_token(item), tags=tags(item))
+    except RefusedError as error:
+        code, message = error.code, error.message
+        _record(outside, item, lambda this: launches.record_failed(this, code=code, message=message, at=outside.now()))
+    else:
+        _record(outside, item, lambda this: launches.record_started(this, resources=made, at=outside.now()))
+
+
+def _record(outside: Outside, item: Launch, command: saving.Command[Launch]) -> None:
+    """Save what the engine answered to this attempt, unless it is on record already."""
+    attempt = item.attempt
+
+    def unless_recorded(this: Launch) -> Launch:
+        if this.state is not State.LAUNCHING or this.attempt != attempt:
+            return this
+        return command(this)
+
+    saving.change(outside.items, item, unless_recorded)
+
+
+def _change(outside: Outside, item: Launch) -> None:
+    plan, wanted = item.question.plan, item.wanted
+    live = tuple(one.id for one in item.resources if one.state != "terminated")
+    engine = outside.engine(plan.engine)
+    try:
+        if wanted == "stop":
+            engine.stop(plan, live)
+        elif wanted == "start":
+            engine.start(plan, live)
+        elif wanted == "terminate":
+            engine.terminate(plan, live)
+    except RefusedError as error:
+        code, message = error.code, error.message
+
+        def command(this: Launch) -> Launch:
+            if this.wanted != wanted:
+                return this
+            return launches.change_failed(this, code=code, message=message, at=outside.now())
+
+        saving.change(outside.items, item, command)

@@ -1,0 +1,221 @@
+"""Whether a bundle does what its writer means: every rule of a bundle, every template, every case of tests.toml.
+
+A case is judged by the very function that answers a dry run, so that it can not say one thing and the API another.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal, cast
+
+import msgspec
+
+from gonogo.core import plan, policy, published
+from gonogo.core.actor import Actor
+from gonogo.core.bundle import Bundle, Person, Template, digest_of
+from gonogo.core.errors import BundleRefusedError, Fault, InvalidError, NotPermittedError, RefusedError
+from gonogo.core.plan import LaunchRequest
+from gonogo.core.policy import Principal
+from gonogo.ports import Outside, Resolver
+from gonogo.service import submit
+
+FILE = "tests.toml"
+Outcome = Literal["direct", "gates", "refused", "invalid"]
+Resolvers = Callable[[str], Resolver]
+"""Gives the resolver of an engine by its name; RefusedError if there is none."""
+
+
+class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What should be answered: launch now, after just these gates, refused by policy, or not a valid request."""
+
+    outcome: Outcome
+    gates: tuple[str, ...] = ()
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One request: by a person of people.toml, or by `issuer` and `subject` with the lists that their token claims."""
+
+    name: str
+    template: str
+    expect: Expect
+    person: str | None = None
+    issuer: str | None = None
+    subject: str | None = None
+    claims: dict[str, tuple[str, ...]] = {}
+    parameters: dict[str, Any] = {}
+    lease: str | None = None
+    reason: str = "A case of tests.toml."
+    cost_center: str = "tests"
+    on_behalf_of: str | None = None
+
+
+class _Cases(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    case: tuple[Case, ...] = ()
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the bundle answers to a case; `reason` says why not, where it does not."""
+
+    outcome: Outcome
+    gates: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A case and its answer."""
+
+    case: Case
+    answer: Answer
+
+    @property
+    def holds(self) -> bool:
+        """Whether the answer is what the case expects; the order of gates says nothing."""
+        expect = self.case.expect
+        return (expect.outcome, sorted(expect.gates)) == (self.answer.outcome, sorted(self.answer.gates))
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found in a bundle: its faults, and how its cases went where there was no fault to keep them from it."""
+
+    digest: str
+    faults: tuple[Fault, ...]
+    results: tuple[Result, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is no fault, and every case is answered as it expects."""
+        return not self.faults and all(one.holds for one in self.results)
+
+
+def check(files: Mapping[str, str], resolvers: Resolvers, now: datetime) -> Report:
+    """Check a bundle whole and run its cases; every fault that can be found is in the report.
+
+    Args:
+        files: relative path with `/` to text.
+        resolvers: should keep aliases, so that nothing outside is asked.
+        now: any time, aware; no answer depends on it.
+    """
+    cases, faults = _read(files.get(FILE, ""))
+    digest = digest_of(files)
+    try:
+        bundle = policy.accept(files)
+        published.stored(files, now)
+    except BundleRefusedError as error:
+        return Report(digest=digest, faults=(*error.faults, *faults), results=())
+    faults += [fault for name in bundle.templates for fault in _template_faults(bundle, name, resolvers)]
+    faults += [fault for case in cases for fault in _case_faults(bundle, case)]
+    if faults:
+        return Report(digest=digest, faults=tuple(faults), results=())
+    return Report(
+        digest=digest,
+        faults=(),
+        results=tuple(Result(case=case, answer=_answer(bundle, case, resolvers)) for case in cases),
+    )
+
+
+def _read(text: str) -> tuple[tuple[Case, ...], list[Fault]]:
+    try:
+        return msgspec.convert(tomllib.loads(text), _Cases).case, []
+    except tomllib.TOMLDecodeError as error:
+        return (), [Fault(FILE, "toml", str(error))]
+    except msgspec.ValidationError as error:
+        return (), [Fault(FILE, "shape", str(error))]
+
+
+def _case_faults(bundle: Bundle, case: Case) -> Iterator[Fault]:
+    """Yield what makes the case one that could never mean anything."""
+    for name in (case.person, case.on_behalf_of):
+        if name is not None and len(_named(bundle, name)) != 1:
+            yield Fault(FILE, "person", f"case {case.name!r}: not one person of people.toml is named {name!r}")
+    given = (case.person is not None, case.issuer is not None, case.subject is not None)
+    if given not in ((True, False, False), (False, True, True)):
+        yield Fault(FILE, "person", f"case {case.name!r}: name a person, or an issuer and a subject")
+    if case.template not in bundle.templates:
+        yield Fault(FILE, "template", f"case {case.name!r}: there is no template {case.template!r}")
+    for gate in sorted(set(case.expect.gates) - set(bundle.gates)):
+        yield Fault(FILE, "gate", f"case {case.name!r}: gates.toml has no gate {gate!r}")
+    if (case.expect.outcome == "gates") != bool(case.expect.gates):
+        yield Fault(FILE, "gate", f"case {case.name!r}: name gates with the outcome 'gates', and with no other")
+
+
+def _named(bundle: Bundle, name: str) -> list[Person]:
+    return [person for person in bundle.people.values() if person.name == name]
+
+
+def _template_faults(bundle: Bundle, name: str, resolvers: Resolvers) -> Iterator[Fault]:
+    """Yield what would make requests of this template fail: tried with its defaults, and with each listed choice."""
+    where, template = f"templates/{name}.toml", bundle.templates[name]
+    try:
+        resolver = resolvers(template.engine)
+    except RefusedError as error:
+        yield Fault(where, "engine", str(error))
+        return
+    seen: set[Fault] = set()
+    for choice in _choices(template):
+        try:
+            parameters = bundle.check_parameters(name, choice)
+        except InvalidError as error:
+            found = [Fault(where, one.rule, f"the defaults: {one}") for one in error.faults if one.rule != "required"]
+            seen.update(() if choice else found)
+            continue
+        try:
+            _, units = resolver.resolve(plan.fill(template.spec, parameters), template.region)
+            for unit in units:
+                bundle.prices.of_unit(template.engine, template.region, unit.kind)
+        except InvalidError as error:
+            seen.update(Fault(where, one.rule, one.detail) for one in error.faults)
+        except NotPermittedError as error:
+            seen.add(Fault(where, "price", str(error)))
+    yield from sorted(seen, key=str)
+
+
+def _choices(template: Template) -> Iterator[dict[str, Any]]:
+    yield {}
+    for name, rule in template.parameters.get("properties", {}).items():
+        for value in rule.get("enum", ()):
+            yield {name: value}
+
+
+class _Desk(msgspec.Struct, frozen=True):
+    """As much of `Outside` as `submit.prepare` uses: the bundle as the policy in force, and resolvers."""
+
+    bundle: Bundle
+    resolver: Resolvers
+
+    @property
+    def policies(self) -> _Desk:
+        return self
+
+    def current(self) -> Bundle:
+        return self.bundle
+
+
+def _answer(bundle: Bundle, case: Case, resolvers: Resolvers) -> Answer:
+    asker = _principal(bundle, case)
+    if asker.actor not in bundle.people and not asker.groups:
+        return Answer(outcome="refused", reason="Policy knows nobody by that issuer and subject.")
+    request = LaunchRequest(
+        template=case.template,
+        parameters=case.parameters,
+        reason=case.reason,
+        cost_center=case.cost_center,
+        lease=case.lease,
+        on_behalf_of=_named(bundle, case.on_behalf_of)[0].actor if case.on_behalf_of is not None else None,
+    )
+    try:
+        prepared = submit.prepare(cast("Outside", _Desk(bundle, resolvers)), asker, request)
+    except NotPermittedError as error:
+        return Answer(outcome="refused", reason=str(error))
+    except InvalidError as error:
+        return Answer(outcome="invalid", reason=str(error))
+    return Answer(outcome=prepared.judgement.outcome, gates=tuple(gate.name for gate in prepared.gates))
+
+
+def _principal(bundle: Bundle, case: Case) -> Principal:
+    if case.person is not None:
+        actor = _named(bundle, case.person)[0].actor
+    else:
+        actor = Actor(case.issuer or "", case.subject or "")
+    return Principal(actor, bundle.groups_claimed(actor.issuer, case.claims))

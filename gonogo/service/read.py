@@ -1,0 +1,65 @@
+"""What may be read, and by whom: everybody whom policy knows may read every launch, so that nobody need ask why one waits."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gonogo.core.actor import Actor
+from gonogo.core.bundle import Bundle
+from gonogo.core.delivery import Waiting
+from gonogo.core.event import Event
+from gonogo.core.gates import Gate, GateState
+from gonogo.core.launch import Launch, LaunchSummary, State
+from gonogo.core.policy import Principal
+from gonogo.ports import Outside, Page
+from gonogo.service import saving
+
+
+class InboxEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One gate that waits for the reader."""
+
+    launch: Launch
+    gate: Gate
+
+
+def launch(outside: Outside, launch_id: str) -> Launch:
+    """Return one launch; NotFoundError if there is none by that id."""
+    return saving.load(outside.items, launch_id)
+
+
+def history(outside: Outside, launch_id: str) -> list[Event]:
+    """Return all events of a launch, oldest first; NotFoundError if there is none by that id."""
+    item = saving.load(outside.items, launch_id)
+    first = item.history[0].seq if item.history else 1
+    older = outside.items.put_aside(Launch, launch_id) if first > 1 else []
+    return [*(one for one in older if one.seq < first), *item.history]
+
+
+def launches_of(outside: Outside, requester: Actor, *, cursor: str | None, limit: int) -> Page:
+    """Return a page of what somebody asked for, newest first."""
+    return outside.items.feed(LaunchSummary, f"requester#{requester.key}", cursor=cursor, limit=limit)
+
+
+def launches_in(outside: Outside, state: State, *, cursor: str | None, limit: int) -> Page:
+    """Return a page of the launches in one state, newest first."""
+    return outside.items.in_state(LaunchSummary, state, cursor=cursor, limit=limit)
+
+
+def inbox(outside: Outside, reader: Principal, *, cursor: str | None, limit: int) -> Page:
+    """Return a page of the gates that wait for the reader, each checked against its launch as it is now."""
+    page = outside.items.feed(Waiting, f"inbox#{reader.actor.key}", cursor=cursor, limit=limit)
+    found = outside.items.get_many(Launch, [one.launch for one in page.items])
+    entries = []
+    for one in page.items:
+        item = found.get(one.launch)
+        gate = next((gate for gate in item.gates if gate.name == one.gate), None) if item else None
+        if item is None or gate is None or gate.state is not GateState.OPEN or gate.round != one.round:
+            continue
+        if gate.decision_of(reader.actor) is None:
+            entries.append(InboxEntry(launch=item, gate=gate))
+    return Page(tuple(entries), page.cursor)
+
+
+def policy(outside: Outside) -> Bundle:
+    """Return the policy in force; PolicyMissingError if there is none."""
+    return outside.policies.current()

@@ -1,0 +1,52 @@
+"""Load, decide, save: and once more from the start when somebody else was faster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from gonogo.core.errors import BusyError, NotFoundError, VersionConflictError
+from gonogo.core.item import Item
+from gonogo.core.launch import Launch
+from gonogo.ports import Items
+
+TRIES = 20
+T = TypeVar("T", bound=Item)
+Command = Callable[[T], T]
+
+
+def load(items: Items, launch_id: str) -> Launch:
+    """Return the launch as it is now.
+
+    Raises:
+        NotFoundError: there is none by that id.
+    """
+    launch = items.get(Launch, launch_id)
+    if launch is None:
+        raise NotFoundError("There is no launch by that id.")
+    return launch
+
+
+def change(items: Items, item: T, command: Command[T]) -> T:
+    """Apply a command to an item and save what it makes of it, if it makes anything of it.
+
+    The command is asked again, with the item as it is then, each time another write came first; so a
+    command must tell by the item alone what is left to do.
+
+    Raises:
+        BusyError: others were faster every time.
+    """
+    for _ in range(TRIES):
+        after = command(item)
+        if after is item:
+            return item
+        try:
+            items.save(item, after)
+        except VersionConflictError:
+            found = items.get(type(item), item.id)
+            if found is None:
+                raise BusyError(f"{item.kind} {item.id} is gone") from None
+            item = found
+        else:
+            return after
+    raise BusyError(f"{item.kind} {item.id} kept changing; nothing was changed, try again.")

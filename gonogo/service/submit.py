@@ -1,0 +1,128 @@
+"""Ask for a launch: resolve the plan, price it, judge it, and store it, once."""
+
+from __future__ import annotations
+
+import base64
+
+import msgspec
+
+from gonogo.core import canonical, duration, plan, policy
+from gonogo.core import launch as launches
+from gonogo.core.bundle import Bundle
+from gonogo.core.errors import (
+    Fault,
+    InvalidError,
+    ItemExistsError,
+    KeyReusedError,
+    NotPermittedError,
+    RefusedError,
+)
+from gonogo.core.gates import Gate
+from gonogo.core.launch import Launch
+from gonogo.core.plan import LaunchRequest, Plan, Question
+from gonogo.core.policy import Judgement, Principal
+from gonogo.ports import Outside
+from gonogo.service import saving
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request would become, before anything is stored."""
+
+    question: Question
+    bundle: str
+    judgement: Judgement
+    gates: tuple[Gate, ...]
+
+
+def prepare(outside: Outside, asker: Principal, request: LaunchRequest) -> Prepared:
+    """Answer what would happen to this request now; nothing is stored.
+
+    Raises:
+        InvalidError: template, parameters or lease break a rule.
+        NotPermittedError: policy refuses it, or nobody could ever approve it.
+        LaterError: a reference in the plan could not be looked up now.
+    """
+    bundle = outside.policies.current()
+    question = _question(outside, bundle, asker, request)
+    judgement = policy.judge(bundle, asker, question)
+    if judgement.outcome == "refused":
+        raise NotPermittedError(judgement.reason)
+    return Prepared(
+        question=question,
+        bundle=bundle.digest,
+        judgement=judgement,
+        gates=policy.gates_for(bundle, judgement, question),
+    )
+
+
+def submit(outside: Outside, asker: Principal, request: LaunchRequest, key: str | None) -> Launch:
+    """Ask for a launch. With an Idempotency-Key, asking again gives the same launch and changes nothing.
+
+    Raises:
+        KeyReusedError: the key was used with another request.
+        InvalidError, NotPermittedError, LaterError: as for `prepare`.
+    """
+    seed = ("key", asker.actor.issuer, asker.actor.subject, key) if key is not None else None
+    id_ = launch_id(canonical.fingerprint(*seed) if seed else outside.random(32))
+    asked = canonical.digest(request)
+    if seed is not None:
+        before = outside.items.get(Launch, id_)
+        if before is not None:
+            return _same(before, asked)
+    ready = prepare(outside, asker, request)
+    launch = launches.submit(
+        id=id_,
+        question=ready.question,
+        bundle=ready.bundle,
+        groups=asker.groups,
+        request_digest=asked,
+        gates=ready.gates,
+        at=outside.now(),
+    )
+    try:
+        outside.items.add(launch)
+    except ItemExistsError:
+        return _same(saving.load(outside.items, id_), asked)
+    return launch
+
+
+def launch_id(seed: bytes) -> str:
+    """Return a launch id made of 20 bytes of the seed."""
+    return "l-" + base64.b32encode(seed[:20]).decode().lower()
+
+
+def _same(launch: Launch, asked: str) -> Launch:
+    if launch.request_digest != asked:
+        raise KeyReusedError
+    return launch
+
+
+def _question(outside: Outside, bundle: Bundle, asker: Principal, request: LaunchRequest) -> Question:
+    template = bundle.templates.get(request.template)
+    if template is None:
+        raise InvalidError(Fault("/template", "template", f"there is no template {request.template!r}"))
+    parameters = bundle.check_parameters(request.template, request.parameters)
+    lease = plan.lease_for(request.template, template.lease, request.lease)
+    try:
+        resolver = outside.resolver(template.engine)
+    except RefusedError as error:
+        raise NotPermittedError(str(error)) from error
+    spec, units = resolver.resolve(plan.fill(template.spec, parameters), template.region)
+    whole = Plan(
+        template=request.template,
+        engine=template.engine,
+        region=template.region,
+        parameters=parameters,
+        spec=spec,
+        units=units,
+    )
+    return Question(
+        name=request.name,
+        reason=request.reason,
+        cost_center=request.cost_center,
+        requester=asker.actor,
+        on_behalf_of=request.on_behalf_of,
+        lease=lease,
+        plan=whole,
+        price=bundle.prices.estimate(whole, duration.parse(lease)),
+    )

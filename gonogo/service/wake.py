@@ -1,0 +1,35 @@
+"""Do what time asks for: every item whose alarm is due gets a tick."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from gonogo.core import delivery as deliveries
+from gonogo.core import launch as launches
+from gonogo.core.delivery import Delivery
+from gonogo.core.launch import Launch
+from gonogo.ports import Outside
+from gonogo.service import saving
+
+AT_ONCE = 100
+"""How many items of each shard one waking takes; the next takes the rest."""
+
+
+def wake(outside: Outside) -> int:
+    """Tick all that is due, and return how many items that changed. Twice does no harm."""
+    now = outside.now()
+    return sum(_tick(outside, kind, id_, now) for kind, id_ in outside.items.due(now, AT_ONCE))
+
+
+def _tick(outside: Outside, kind: str, id_: str, now: datetime) -> bool:
+    if kind == Launch.kind:
+        launch = outside.items.get(Launch, id_)
+        return launch is not None and (
+            saving.change(outside.items, launch, lambda this: launches.tick(this, at=now)) is not launch
+        )
+    if kind == Delivery.kind:
+        delivery = outside.items.get(Delivery, id_)
+        return delivery is not None and (
+            saving.change(outside.items, delivery, lambda this: deliveries.tick(this, at=now)) is not delivery
+        )
+    return False
