@@ -10,7 +10,7 @@ JSON = ["application/json"]
 FORM = ["application/x-www-form-urlencoded"]
 
 
-class Switchboard(Chalice):  # type: ignore[misc]
+class Switchboard(Chalice):
     """Chalice, answering its own refusals (unknown route, method, content type) as problems like all others."""
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:

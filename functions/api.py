@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 from chalice.app import Response
@@ -17,9 +17,13 @@ from gonogo.core.errors import Fault, InvalidError
 from gonogo.core.launch import Launch, State
 from gonogo.core.policy import Principal
 from gonogo.service import change, decide, identity, read, submit
+from gonogo.service.identity import SignedIn
 
 MOST_ITEMS = 100
 ITEMS = 25
+
+
+Command = Literal["cancel", "retry", "stop", "start", "terminate"]
 
 
 class Request(Protocol):
@@ -35,10 +39,10 @@ def submit_launch(request: Request) -> Response:
     """POST /v1/launches."""
     query = _query(request, "dry_run")
     dry = _flag(query, "dry_run")
-    asker = _principal(request)
+    asker = _signed_in(request)
     asked = strict.decode(request.raw_body, bodies.Submit).request()
     if dry:
-        return _reply(bodies.dry_run(submit.prepare(gonogo(), asker, asked)))
+        return _reply(bodies.dry_run(submit.prepare(gonogo().resolver, asker, asked)))
     launch = submit.submit(gonogo(), asker, asked, _idempotency_key(request))
     return _reply(
         bodies.launch_view(launch),
@@ -51,7 +55,7 @@ def submit_launch(request: Request) -> Response:
 def list_launches(request: Request) -> Response:
     """GET /v1/launches."""
     query = _query(request, "state", "requester", "cursor", "limit")
-    reader = _principal(request)
+    reader = _signed_in(request)
     cursor, limit = query.get("cursor"), _limit(query)
     if "state" in query and "requester" in query:
         raise InvalidError(Fault("requester", "exclusive", "ask by state or by requester, not by both"))
@@ -66,7 +70,7 @@ def list_launches(request: Request) -> Response:
 def get_launch(request: Request, launch_id: str) -> Response:
     """GET /v1/launches/{id}."""
     _query(request)
-    _principal(request)
+    _signed_in(request)
     launch = read.launch(gonogo(), launch_id)
     if _etag(launch) in [part.strip() for part in request.headers.get("if-none-match", "").split(",")]:
         return Response(
@@ -79,7 +83,7 @@ def get_launch(request: Request, launch_id: str) -> Response:
 def list_events(request: Request, launch_id: str) -> Response:
     """GET /v1/launches/{id}/events."""
     _query(request)
-    _principal(request)
+    _signed_in(request)
     return _reply(bodies.history(launch_id, read.history(gonogo(), launch_id)))
 
 
@@ -87,7 +91,7 @@ def list_events(request: Request, launch_id: str) -> Response:
 def decide_launch(request: Request, launch_id: str) -> Response:
     """POST /v1/launches/{id}/decisions."""
     _query(request)
-    decider = _principal(request)
+    decider = _signed_in(request)
     said = strict.decode(request.raw_body, bodies.Decide)
     return _launch(
         decide.decide(
@@ -112,25 +116,23 @@ def decide_by_token(request: Request) -> Response:
 
 
 @problem.answered
-def change_launch(request: Request, launch_id: str, command: str) -> Response:
+def change_launch(request: Request, launch_id: str, command: Command) -> Response:
     """POST /v1/launches/{id}/{cancel|retry|stop|start|terminate}."""
     _query(request)
-    actor = _principal(request)
+    actor = _signed_in(request)
     strict.decode(request.raw_body or b"{}", bodies.Nothing)
     if command == "cancel":
         return _launch(change.cancel(gonogo(), actor, launch_id))
     if command == "retry":
         return _launch(change.retry(gonogo(), actor, launch_id))
-    if command == "stop" or command == "start" or command == "terminate":  # noqa: PLR1714 - mypy narrows this
-        return _launch(change.change(gonogo(), actor, launch_id, command), HTTPStatus.ACCEPTED)
-    raise AssertionError(command)
+    return _launch(change.change(gonogo(), actor, launch_id, command), HTTPStatus.ACCEPTED)
 
 
 @problem.answered
 def inbox(request: Request) -> Response:
     """GET /v1/inbox."""
     query = _query(request, "cursor", "limit")
-    reader = _principal(request)
+    reader = _signed_in(request)
     page = read.inbox(gonogo(), reader, cursor=query.get("cursor"), limit=_limit(query))
     return _reply(bodies.inbox_page(page))
 
@@ -139,16 +141,14 @@ def inbox(request: Request) -> Response:
 def list_templates(request: Request) -> Response:
     """GET /v1/templates."""
     _query(request)
-    _principal(request)
-    return _reply(bodies.templates(read.policy(gonogo())))
+    return _reply(bodies.templates(_signed_in(request).policy))
 
 
 @problem.answered
 def get_policy(request: Request) -> Response:
     """GET /v1/policy."""
     _query(request)
-    _principal(request)
-    return _reply(bodies.policy_view(read.policy(gonogo())))
+    return _reply(bodies.policy_view(_signed_in(request).policy))
 
 
 @problem.answered
@@ -165,8 +165,8 @@ def openapi() -> Response:
     return _reply(document())
 
 
-def _principal(request: Request) -> Principal:
-    return identity.principal(gonogo(), request.headers.get("authorization"))
+def _signed_in(request: Request) -> SignedIn:
+    return identity.sign_in(gonogo(), request.headers.get("authorization"))
 
 
 def _launch(launch: Launch, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -19,6 +19,6 @@ def as_problem(answer: dict[str, Any]) -> dict[str, Any]:
     """Return Chalice's answer as a problem; one that says nothing where we do not know it."""
     status = HTTPStatus(answer["statusCode"])
     if status not in _DETAILS:
-        return problem.unexpected().to_dict()  # type: ignore[no-any-return]
+        return problem.unexpected().to_dict()
     slug, detail = _DETAILS[status]
-    return problem.response(status, slug, status.phrase, detail).to_dict()  # type: ignore[no-any-return]
+    return problem.response(status, slug, status.phrase, detail).to_dict()

@@ -25,6 +25,10 @@ ACTIONS = ("launch", "request", "approve", "act_for")
 FILES = ("policies.cedar", "schema.cedarschema", "gates.toml", "people.toml", "prices.toml")
 LONGEST_GATE = "7d"
 """An approval link lives as long as its gate, and no link may live longer than this."""
+LONGEST_LEASE = "3650d"
+"""No calendar overflows with it, whenever the launch starts."""
+LONGEST_NAME = {"issuer": 512, "subject": 255, "gate": 64}
+"""Characters that the names in an approval code may have, so that the code stays one that is read."""
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,7 +134,11 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             InvalidError: one or more break the schema; each fault has its JSON pointer under `/parameters`.
         """
         properties = self.templates[template].parameters.get("properties", {})
-        defaults = {name: rule["default"] for name, rule in properties.items() if "default" in rule}
+        defaults = {
+            name: rule["default"]
+            for name, rule in properties.items()
+            if isinstance(rule, dict) and "default" in rule
+        }
         whole = {**defaults, **parameters}
         faults = [
             Fault(
@@ -180,6 +188,13 @@ def load(files: Mapping[str, str]) -> Bundle:
     Raises:
         BundleRefusedError: it breaks rules; every fault that could be found names its file.
     """
+    try:
+        return _load(files)
+    except RecursionError:
+        raise BundleRefusedError(Fault("", "depth", "is nested too deeply to be looked into")) from None
+
+
+def _load(files: Mapping[str, str]) -> Bundle:
     faults: list[Fault] = []
     faults += [Fault(name, "required", "is missing") for name in FILES if name not in files]
     if faults:
@@ -198,7 +213,14 @@ def load(files: Mapping[str, str]) -> Bundle:
     schema = _schema(files["schema.cedarschema"], faults)
     if faults or people is None or gates is None or prices is None or schema is None:
         raise BundleRefusedError(*faults)
-    faults += [*_people_faults(people), *_gate_faults(gates), *_policy_faults(policies, documents, people, gates)]
+    known = {
+        "Group": set(people.groups),
+        "Gate": set(gates),
+        "Person": {person.actor.key for person in people.people},
+        "Template": set(templates),
+    }
+    faults += [*_people_faults(people), *_gate_faults(gates), *_price_faults(prices)]
+    faults += _policy_faults(policies, documents, known)
     validators: dict[str, Any] = {}
     ready: dict[str, Template] = {}
     for name, template in templates.items():
@@ -238,10 +260,13 @@ def _toml(files: Mapping[str, str], path: str, kind: type[_T], faults: list[Faul
 
 def _policies(text: str, faults: list[Fault]) -> tuple[dict[str, Policy], dict[str, Any]]:
     try:
-        documents: dict[str, Any] = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
+        found = json.loads(cedarpy.policies_to_json_str(text))
     except ValueError as error:
         faults.append(Fault("policies.cedar", "cedar", str(error)))
         return {}, {}
+    if found["templates"]:
+        faults.append(Fault("policies.cedar", "slot", "a policy with a ?slot decides nothing: name whom it is for"))
+    documents: dict[str, Any] = found["staticPolicies"]
     policies: dict[str, Policy] = {}
     for name, document in documents.items():
         action = document["action"]
@@ -267,6 +292,8 @@ def _people_faults(people: _People) -> Iterator[Fault]:
         seen.add(person.actor)
         if not person.issuer or not person.subject or "#" in person.issuer:
             yield Fault("people.toml", "actor", f"{person.name!r} needs a subject, and an issuer without a fragment")
+        if len(person.issuer) > LONGEST_NAME["issuer"] or len(person.subject) > LONGEST_NAME["subject"]:
+            yield Fault("people.toml", "maximum", f"{person.name!r} has a longer issuer or subject than a code holds")
         for group in set(person.groups) - set(people.groups):
             yield Fault("people.toml", "group", f"{person.name!r} is in {group!r}, which is not under [groups]")
         if person.mail is not None and (person.mail.count("@") != 1 or any(c in person.mail for c in "\r\n ,;<>")):
@@ -281,6 +308,8 @@ def _gate_faults(gates: Mapping[str, GateRule]) -> Iterator[Fault]:
     for name, gate in gates.items():
         if gate.kind != "human":
             yield Fault("gates.toml", "kind", f"gate {name!r} is of kind {gate.kind!r}; this version knows human")
+        if not 0 < len(name) <= LONGEST_NAME["gate"]:
+            yield Fault("gates.toml", "maximum", f"gate {name!r} has a longer name than a code holds, or none")
         if gate.quorum < 1 or gate.stage < 1:
             yield Fault("gates.toml", "minimum", f"gate {name!r} needs a quorum and a stage of at least 1")
         try:
@@ -290,19 +319,27 @@ def _gate_faults(gates: Mapping[str, GateRule]) -> Iterator[Fault]:
             yield Fault("gates.toml", "duration", f"gate {name!r}: {error}")
 
 
+def _price_faults(prices: PriceTable) -> Iterator[Fault]:
+    for engine, regions in prices.hourly.items():
+        for region, units in regions.items():
+            for kind, price in units.items():
+                if not price.is_finite() or price < 0:
+                    yield Fault("prices.toml", "price", f"{engine} {region} {kind!r} costs {price}, which is no price")
+
+
 def _policy_faults(
     policies: Mapping[str, Policy],
     documents: Mapping[str, Any],
-    people: _People,
-    gates: Mapping[str, GateRule],
+    known: Mapping[str, set[str]],
 ) -> Iterator[Fault]:
     where = "policies.cedar"
+    gates = known["Gate"]
     for policy in policies.values():
-        known = [*entities(documents[policy.id])]
-        for group in {uid for kind, uid in known if kind == "Group"} - set(people.groups):
-            yield Fault(where, "group", f"{policy.label}: Group::{group!r} is not under [groups] in people.toml")
-        for unknown in {uid for kind, uid in known if kind == "Gate"} - set(gates):
-            yield Fault(where, "gate", f"{policy.label}: Gate::{unknown!r} is not in gates.toml")
+        for kind, uid in sorted(set(entities(documents[policy.id]))):
+            if kind in known and uid not in known[kind]:
+                yield Fault(
+                    where, kind.lower(), f"{policy.label}: {kind}::{uid!r} is not in {_WHERE_KNOWN[kind]}"
+                )
         gate = policy.annotations.get("gate")
         if gate is not None and (policy.effect != "permit" or policy.action != "request"):
             yield Fault(where, "gate", f"{policy.label}: @gate stands on a permit of request only")
@@ -318,6 +355,14 @@ def _policy_faults(
             yield Fault(where, "gate", f"{policy.label}: a permit of request names a gate of gates.toml with @gate")
         if policy.action == "launch" and reads_claimed(documents[policy.id]["conditions"]):
             yield Fault(where, "claimed", f"{policy.label}: a permit of launch may not read context.claimed")
+
+
+_WHERE_KNOWN = {
+    "Group": "[groups] of people.toml",
+    "Gate": "gates.toml",
+    "Person": "people.toml as issuer#subject",
+    "Template": "templates/",
+}
 
 
 def entities(node: Any) -> Iterator[tuple[str, str]]:
@@ -365,10 +410,13 @@ def _template_faults(
 ) -> Iterator[Fault]:
     where = f"templates/{name}.toml"
     try:
-        validators[name] = jsonschema_rs.validator_for(template.parameters)
+        validators[name] = jsonschema_rs.validator_for(template.parameters, offline=True)
     except ValueError as error:
         yield Fault(where, "parameters", f"is not a JSON Schema: {error}")
+        return
     properties = template.parameters.get("properties", {})
+    if set(template.spec) == {"parameter"}:
+        yield Fault(where, "spec", "must be a table of its own, not one parameter")
     for hole in set(_holes(template.spec)) - set(properties):
         yield Fault(where, "spec", f"uses the parameter {hole!r}, which [parameters.properties] does not name")
     if template.parameters["type"] != "object":
@@ -376,6 +424,8 @@ def _template_faults(
     try:
         if duration.parse(template.lease.default) > duration.parse(template.lease.max):
             yield Fault(where, "lease", "the default lease is longer than the longest")
+        if duration.parse(template.lease.max) > duration.parse(LONGEST_LEASE):
+            yield Fault(where, "lease", f"the longest lease is longer than {LONGEST_LEASE}")
     except ValueError as error:
         yield Fault(where, "lease", str(error))
     if template.region not in prices.hourly.get(template.engine, {}):

@@ -152,15 +152,34 @@ def closed(delivery: Delivery, at: datetime) -> Delivery:
 
 
 def tick(delivery: Delivery, *, at: datetime) -> Delivery:
-    """Cue the senders again; the alarm rings again if that is lost too."""
+    """Cue the senders again; the alarm rings again if that is lost too.
+
+    A channel whose every try was claimed and never reported back is given up: each may have sent it.
+    """
     if delivery.due_at is None or at < delivery.due_at:
         return delivery
-    return (
-        delivery.happened(at, event.DeliveryDue(launch=delivery.launch)).changed(due_at=at + CLAIM).next_version()
+    channels = {channel: _given_up(one) if _is_lost(one, at) else one for channel, one in delivery.channels.items()}
+    if all(one.state in ("sent", "failed") for one in channels.values()):
+        return delivery.changed(channels=channels, due_at=None, updated_at=at).next_version()
+    cued = delivery.happened(at, event.DeliveryDue(launch=delivery.launch))
+    return cued.changed(channels=channels, due_at=at + CLAIM).next_version()
+
+
+def _is_lost(sending: Sending, at: datetime) -> bool:
+    over = sending.not_before is None or at >= sending.not_before
+    return sending.state == "claimed" and sending.tries > len(RETRIES) and over
+
+
+def _given_up(sending: Sending) -> Sending:
+    return msgspec.structs.replace(
+        sending, state="failed", not_before=None, error="nobody reported how the last try ended"
     )
 
 
 def _with(delivery: Delivery, channel: Channel, sending: Sending, at: datetime) -> Delivery:
     channels = {**delivery.channels, channel: sending}
-    due = min((one.not_before or at for one in channels.values() if one.state in ("waiting", "claimed")), default=None)
+    first = delivery.at + CLAIM
+    due = min(
+        (one.not_before or first for one in channels.values() if one.state in ("waiting", "claimed")), default=None
+    )
     return delivery.changed(channels=channels, due_at=due, updated_at=at).next_version()

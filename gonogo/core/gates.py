@@ -87,6 +87,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     def decided(self, decision: Decision) -> Gate:
         """Return the gate with the decision; the same gate where the actor has said just that already.
 
+        What the same actor said before, and took back, makes room: a gate keeps one decision of each.
+
         Raises:
             AlreadyDecidedError: the actor has said the opposite.
             GateNotOpenError: the gate takes no decisions.
@@ -100,7 +102,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
             raise GateNotOpenError(self.name, self.state)
         if decision.at >= self.expires_at:
             raise GateNotOpenError(self.name, GateState.EXPIRED)
-        return msgspec.structs.replace(self, decisions=(*self.decisions, decision)).tallied()
+        others = (one for one in self.decisions if one.actor != decision.actor)
+        return msgspec.structs.replace(self, decisions=(*others, decision)).tallied()
 
     def tallied(self) -> Gate:
         """Return the gate closed if its decisions add up to GO or NO_GO: one no is enough."""
@@ -114,6 +117,12 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         """Return the gate closed with this outcome."""
         return msgspec.structs.replace(self, state=state)
 
+    def short_of_quorum(self) -> Gate:
+        """Return the gate waiting for its stage to open it again, if it was GO and is so no longer."""
+        if self.state is GateState.GO and self.approvals < self.quorum:
+            return msgspec.structs.replace(self, state=GateState.WAITING)
+        return self
+
     def voided(self, actors: frozenset[Actor], why: str) -> Gate:
         """Return the gate with the decisions of these actors kept, but counting no longer."""
         return msgspec.structs.replace(
@@ -122,6 +131,13 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
                 msgspec.structs.replace(one, void=why) if one.void is None and one.actor in actors else one
                 for one in self.decisions
             ),
+        )
+
+    def lost(self, actors: frozenset[Actor]) -> Gate:
+        """Return the gate without these actors' authority: what they decided is kept, and counts no longer."""
+        gate = self.voided(actors, "may decide this gate no longer")
+        return msgspec.structs.replace(
+            gate, approvers=tuple(actor for actor in gate.approvers if actor not in actors)
         )
 
 

@@ -41,6 +41,11 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     cue_times: int = 0
     due_at: datetime | None = None
 
+    @property
+    def kept(self) -> tuple[Event, ...]:
+        """The events that stay on the item when it is saved: a full history loses its oldest half."""
+        return self.history if len(self.history) <= events.KEEP else self.history[events.KEEP // 2 :]
+
     def listed(self) -> Listed:
         """Return where the item stands in lists; nowhere unless its kind says so."""
         return Listed()

@@ -26,7 +26,7 @@ from gonogo.core.errors import (
 )
 from gonogo.core.event import LaunchFacts
 from gonogo.core.gates import Channel, Decision, Gate, GateState, Verdict, stage_to_open
-from gonogo.core.item import Item, Listed
+from gonogo.core.item import CUE_LONGEST, Item, Listed
 from gonogo.core.plan import Question
 
 
@@ -245,11 +245,13 @@ def decide(
         raise GateNotOpenError(gate, this.state)
     launch = _with_gate(launch, decided)
     launch = launch.happened(at, _decision_event(launch, decided, actor, verdict, channel))
+    if decided.state is not GateState.OPEN:
+        launch = launch.happened(at, _closed_event(launch, decided))
     return _advance(launch, at).next_version()
 
 
 def revoke(launch: Launch, *, gate: str, actor: Actor, channel: Channel, at: datetime) -> Launch:
-    """Take back one's decision, while the launch still waits for approval; an opened gate may close again.
+    """Take back one's decision, while the launch still waits for approval; a gate that was GO may open again.
 
     Raises:
         GateNotOpenError: the actor has no decision to take back.
@@ -260,11 +262,9 @@ def revoke(launch: Launch, *, gate: str, actor: Actor, channel: Channel, at: dat
     if before is None:
         raise GateNotOpenError(gate, "without a decision of yours")
     launch.require("revoke a decision on", State.PENDING_APPROVAL)
-    changed = this.voided(frozenset({actor}), "revoked")
+    changed = this.voided(frozenset({actor}), "revoked").short_of_quorum()
     launch = _with_gate(launch, changed)
     launch = launch.happened(at, _decision_event(launch, changed, actor, "revoke", channel))
-    if changed.state is GateState.GO and changed.approvals < changed.quorum:
-        launch = _open(launch, changed, at)
     return _advance(launch, at).next_version()
 
 
@@ -277,25 +277,25 @@ def cancel(launch: Launch, *, actor: Actor, at: datetime) -> Launch:
     if launch.state is State.CANCELLED:
         return launch
     launch.require("cancel", State.PENDING_APPROVAL, State.PENDING)
-    launch = _end(launch, State.CANCELLED, GateState.CANCELLED, "cancelled", at)
+    launch = _end(launch, State.CANCELLED, at)
     return launch.happened(at, event.LaunchCancelled(launch=launch.facts, actor=actor)).next_version()
 
 
 def reopen(launch: Launch, *, lost: dict[str, frozenset[Actor]], at: datetime) -> Launch:
     """Before the launch: decisions of actors who lost their authority count no longer, by gate name.
 
-    A gate that falls below its quorum opens again, for a new round.
+    A gate that falls below its quorum opens again, for a new round; of several stages, the first one first.
 
     Raises:
         TransitionNotAllowedError: the launch is not PENDING.
     """
     launch.require("reopen", State.PENDING)
-    launch = launch.changed(state=State.PENDING_APPROVAL, cleared_at=None)
-    for name, actors in lost.items():
-        changed = launch.gate(name).voided(actors, "may decide this gate no longer")
-        launch = _with_gate(launch, changed)
-        if changed.approvals < changed.quorum:
-            launch = _open(launch, changed, at)
+    gates = tuple(
+        gate.lost(lost[gate.name]).short_of_quorum() if gate.name in lost else gate for gate in launch.gates
+    )
+    if gates == launch.gates:
+        return launch
+    launch = launch.changed(state=State.PENDING_APPROVAL, cleared_at=None, gates=gates)
     return _advance(launch, at).next_version()
 
 
@@ -365,7 +365,7 @@ def change(launch: Launch, *, wanted: Wanted, actor: Actor, at: datetime) -> Lau
     Raises:
         TransitionNotAllowedError: it is not in a state where that makes sense.
     """
-    if wanted == "stop" and launch.state is State.STOPPED:
+    if wanted == "stop" and launch.state is State.STOPPED and launch.wanted is None:
         return launch
     if wanted == "start" and launch.state is State.RUNNING and launch.wanted is None:
         return launch
@@ -380,7 +380,7 @@ def change(launch: Launch, *, wanted: Wanted, actor: Actor, at: datetime) -> Lau
     launch = launch.happened(
         at, event.LaunchChangeRequested(launch=launch.facts, wanted=wanted, actor=actor)
     )
-    return launch.cued(at, launch.seq).next_version()
+    return _no_later_than_clock(launch.cued(at, launch.seq)).next_version()
 
 
 _CHANGEABLE: dict[Wanted, tuple[State, ...]] = {
@@ -391,14 +391,20 @@ _CHANGEABLE: dict[Wanted, tuple[State, ...]] = {
 
 
 def change_failed(launch: Launch, *, code: str, message: str, at: datetime) -> Launch:
-    """Record that the engine refused the change for good: nothing is wanted any more, the state stands."""
+    """Record that the engine refused the change for good: nothing is wanted any more, the state stands.
+
+    A lease that has ended wants its termination again, but not at once.
+    """
     if launch.wanted is None:
         return launch
     failed = event.LaunchChangeFailed(launch=launch.facts, wanted=launch.wanted, code=code, message=message)
     launch = launch.changed(
         wanted=None, wanted_by=None, failure=Failure(code=code, message=message, attempt=launch.attempt)
     )
-    return _resting(launch.happened(at, failed)).next_version()
+    launch = _resting(launch.happened(at, failed))
+    if launch.lease_ends_at is not None and launch.lease_ends_at <= at:
+        launch = launch.changed(due_at=at + CUE_LONGEST)
+    return launch.next_version()
 
 
 def observe(launch: Launch, *, resource: str, state: InstanceState, changed_at: datetime, at: datetime) -> Launch:
@@ -443,12 +449,9 @@ def tick(launch: Launch, *, at: datetime) -> Launch:
     if launch.due_at is None or at < launch.due_at:
         return launch
     if launch.state is State.PENDING_APPROVAL:
-        for gate in launch.gates:
-            if gate.state is GateState.OPEN and gate.expires_at is not None and at >= gate.expires_at:
-                launch = _end(launch, State.EXPIRED, GateState.EXPIRED, "expired", at)
-                return launch.happened(
-                    at, event.LaunchExpired(launch=launch.facts, gate=gate.name)
-                ).next_version()
+        late = [gate for gate in _open_gates(launch) if gate.expires_at is not None and at >= gate.expires_at]
+        if late:
+            return _expire(launch, late, at).next_version()
     if (
         launch.state in (State.RUNNING, State.STOPPED)
         and launch.lease_ends_at is not None
@@ -456,8 +459,7 @@ def tick(launch: Launch, *, at: datetime) -> Launch:
         and launch.wanted != "terminate"
     ):
         return change(launch, wanted="terminate", actor=SYSTEM, at=at)
-    launch = launch.cued_again(at)
-    return _no_later_than_expiry(launch).next_version()
+    return _no_later_than_clock(launch.cued_again(at)).next_version()
 
 
 def client_token(launch: Launch, part: int = 1) -> str:
@@ -470,20 +472,25 @@ def _with_gate(launch: Launch, changed: Gate) -> Launch:
     return launch.changed(gates=tuple(changed if one.name == changed.name else one for one in launch.gates))
 
 
+def _open_gates(launch: Launch) -> list[Gate]:
+    return [gate for gate in launch.gates if gate.state is GateState.OPEN]
+
+
 def _open(launch: Launch, gate: Gate, at: datetime) -> Launch:
     opened = gate.opened(at)
-    assert opened.expires_at is not None  # noqa: S101 - opened() sets it
-    return _with_gate(launch, opened).happened(
-        at,
-        event.GateOpened(
-            launch=launch.facts,
-            gate=opened.name,
-            stage=opened.stage,
-            round=opened.round,
-            quorum=opened.quorum,
-            approvers=opened.approvers,
-            expires_at=opened.expires_at,
-        ),
+    return _with_gate(launch, opened).happened(at, _opened_event(launch, opened))
+
+
+def _opened_event(launch: Launch, opened: Gate) -> event.GateOpened:
+    assert opened.expires_at is not None  # noqa: S101 - an open gate has it
+    return event.GateOpened(
+        launch=launch.facts,
+        gate=opened.name,
+        stage=opened.stage,
+        round=opened.round,
+        quorum=opened.quorum,
+        approvers=opened.approvers,
+        expires_at=opened.expires_at,
     )
 
 
@@ -504,13 +511,10 @@ def _decision_event(
 
 def _advance(launch: Launch, at: datetime) -> Launch:
     """Draw the consequences of the gates as they stand: reject, clear, or open the stage that is next."""
-    closed = _closed_since(launch)
-    for gate in closed:
-        launch = launch.happened(at, _closed_event(launch, gate))
     for gate in launch.gates:
         if gate.state is GateState.NO_GO:
             actor = next(one.actor for one in gate.counting if one.verdict == "reject")
-            launch = _end(launch, State.REJECTED, GateState.CANCELLED, "cancelled", at)
+            launch = _end(launch, State.REJECTED, at)
             return launch.happened(
                 at, event.LaunchRejected(launch=launch.facts, gate=gate.name, actor=actor)
             )
@@ -521,18 +525,6 @@ def _advance(launch: Launch, at: datetime) -> Launch:
         if gate.stage == stage and gate.state is GateState.WAITING:
             launch = _open(launch, gate, at)
     return _awaiting(launch, at)
-
-
-def _closed_since(launch: Launch) -> list[Gate]:
-    """Return the gates whose closing is not in the history yet."""
-    told = {
-        (one.data["gate"], one.data["round"]) for one in launch.history if one.type == event.GateClosed.type
-    }
-    return [
-        gate
-        for gate in launch.gates
-        if gate.state in (GateState.GO, GateState.NO_GO) and (gate.name, gate.round) not in told
-    ]
 
 
 _OUTCOMES: dict[GateState, Outcome] = {
@@ -549,20 +541,27 @@ def _closed_event(launch: Launch, gate: Gate) -> event.GateClosed:
     )
 
 
-def _end(launch: Launch, state: State, gate_state: GateState, outcome: Outcome, at: datetime) -> Launch:
-    """End the launch: every open gate closes, none waits, no alarm rings."""
-    open_gates = [gate for gate in launch.gates if gate.state is GateState.OPEN]
+def _expire(launch: Launch, late: list[Gate], at: datetime) -> Launch:
+    """End the launch because these gates were not decided in time; the others are not late, but cancelled."""
+    for gate in late:
+        expired = gate.closed(GateState.EXPIRED)
+        launch = _with_gate(launch, expired).happened(at, _closed_event(launch, expired))
+    launch = _end(launch, State.EXPIRED, at)
+    return launch.happened(at, event.LaunchExpired(launch=launch.facts, gate=late[0].name))
+
+
+def _end(launch: Launch, state: State, at: datetime) -> Launch:
+    """End the launch: every gate that is open or waits is cancelled, no alarm rings."""
+    open_gates = _open_gates(launch)
     launch = launch.changed(
         state=state,
         gates=tuple(
-            gate.closed(gate_state) if gate.state in (GateState.OPEN, GateState.WAITING) else gate
+            gate.closed(GateState.CANCELLED) if gate.state in (GateState.OPEN, GateState.WAITING) else gate
             for gate in launch.gates
         ),
     ).settled()
     for gate in open_gates:
-        launch = launch.happened(
-            at, event.GateClosed(launch=launch.facts, gate=gate.name, round=gate.round, outcome=outcome)
-        )
+        launch = launch.happened(at, _closed_event(launch, gate.closed(GateState.CANCELLED)))
     return launch
 
 
@@ -574,19 +573,30 @@ def _clear(launch: Launch, at: datetime) -> Launch:
 
 
 def _awaiting(launch: Launch, at: datetime) -> Launch:
-    """Cue the openings of the gates that are open now; the alarm is that, or the first expiry."""
-    rounds = {(gate.name, gate.round) for gate in launch.gates if gate.state is GateState.OPEN}
-    seqs = [
-        one.seq
-        for one in launch.history
-        if one.type == event.GateOpened.type and (one.data["gate"], one.data["round"]) in rounds
-    ]
-    return _no_later_than_expiry(launch.cued(at, *seqs))
+    """Cue the openings of the gates that are open now; the alarm is that, or the first expiry.
+
+    An opening so long ago that it leaves the history with this save is told anew: only what is on the item
+    can be cued.
+    """
+    told = {
+        (one.data["gate"], one.data["round"]): one.seq
+        for one in launch.kept
+        if one.type == event.GateOpened.type
+    }
+    seqs = []
+    for gate in _open_gates(launch):
+        if (gate.name, gate.round) not in told:
+            launch = launch.happened(at, _opened_event(launch, gate))
+        seqs.append(told.get((gate.name, gate.round), launch.seq))
+    return _no_later_than_clock(launch.cued(at, *seqs))
 
 
-def _no_later_than_expiry(launch: Launch) -> Launch:
-    expiries = [gate.expires_at for gate in launch.gates if gate.state is GateState.OPEN and gate.expires_at]
-    due = min([*expiries, *([launch.due_at] if launch.due_at else [])], default=None)
+def _no_later_than_clock(launch: Launch) -> Launch:
+    """Keep the alarm of the cue, unless a gate expires or the lease ends before it."""
+    ends = [gate.expires_at for gate in _open_gates(launch)]
+    if launch.wanted != "terminate":
+        ends.append(launch.lease_ends_at)
+    due = min((one for one in (launch.due_at, *ends) if one is not None), default=None)
     return launch.changed(due_at=due)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from decimal import ROUND_UP, Decimal
+from decimal import ROUND_UP, Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -96,23 +96,26 @@ class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Return what the plan costs if it runs all the time, to the hundredth, rounded up.
 
         Raises:
-            NotPermittedError: a unit has no price.
+            NotPermittedError: a unit has no price, or it is more than can be reckoned with.
         """
         hourly = sum(
             (self.of_unit(plan.engine, plan.region, unit.kind) * unit.quantity for unit in plan.units), Decimal(0)
         )
-        hours = Decimal(int(lease.total_seconds())) / 3600
+        seconds = int(lease.total_seconds())
         return Price(
             currency=self.currency,
             version=self.version,
             hourly=hourly,
             monthly=_cents(hourly * HOURS_A_MONTH),
-            worst_case=_cents(hourly * hours),
+            worst_case=_cents(hourly * seconds / 3600),
         )
 
 
 def _cents(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.01"), rounding=ROUND_UP)
+    try:
+        return amount.quantize(Decimal("0.01"), rounding=ROUND_UP)
+    except InvalidOperation:
+        raise NotPermittedError("It costs more than can be reckoned with.") from None
 
 
 def lease_for(template: str, lease: Lease, asked: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from decimal import ROUND_UP, Decimal
 from typing import Any, Literal
 
@@ -74,7 +75,8 @@ def judge(bundle: Bundle, asker: Principal, question: Question) -> Judgement:
     if other is not None and other != asker.actor:
         if other not in bundle.people:
             return Judgement(outcome="refused", reason="The policy knows nobody by that issuer and subject.")
-        answer = _ask(bundle, asker, "act_for", ("Person", other.key), {}, also=Principal(other))
+        acts_for = ("Person", other.key)
+        answer = _ask(bundle, Principal(asker.actor), "act_for", acts_for, {}, also=Principal(other))
         if not answer.allowed:
             return Judgement(
                 outcome="refused", policies=answer.policies, reason=_why_not("act_for", answer)
@@ -142,9 +144,9 @@ def cedar_decimal(amount: Decimal) -> dict[str, Any]:
     Raises:
         NotPermittedError: it is more than Cedar can hold.
     """
-    rounded = amount.quantize(Decimal("0.0001"), rounding=ROUND_UP)
-    if rounded > MOST:
+    if amount > MOST:
         raise NotPermittedError("It costs more than policy can reckon with.")
+    rounded = amount.quantize(Decimal("0.0001"), rounding=ROUND_UP)
     return {"__extn": {"fn": "decimal", "arg": str(rounded)}}
 
 
@@ -205,7 +207,10 @@ def _costs(price: Price) -> dict[str, Any]:
 
 
 def _context(question: Question) -> dict[str, Any]:
-    """Return what Cedar may reckon with: derived by the server, and under `claimed` what the client says."""
+    """Return what Cedar may reckon with: derived by the server, and under `claimed` what the client says.
+
+    What is begun counts whole: part of an hour is an hour, so that no lease slips under a limit.
+    """
     plan = question.plan
     return {
         **_costs(question.price),
@@ -213,7 +218,7 @@ def _context(question: Question) -> dict[str, Any]:
         "region": plan.region,
         "units": [unit.kind for unit in plan.units],
         "quantity": sum(unit.quantity for unit in plan.units),
-        "lease_hours": int(duration.parse(question.lease).total_seconds() // 3600),
+        "lease_hours": -(-duration.parse(question.lease) // timedelta(hours=1)),
         "claimed": {
             "cost_center": question.cost_center,
             "reason": question.reason,

@@ -6,12 +6,12 @@ from gonogo.core import duration, policy
 from gonogo.core import launch as launches
 from gonogo.core.errors import NotPermittedError, StalePriceError
 from gonogo.core.launch import Launch, State, Wanted
-from gonogo.core.policy import Principal
 from gonogo.ports import Outside
 from gonogo.service import saving
+from gonogo.service.identity import SignedIn
 
 
-def cancel(outside: Outside, actor: Principal, launch_id: str) -> Launch:
+def cancel(outside: Outside, actor: SignedIn, launch_id: str) -> Launch:
     """End a launch that has not begun; for whoever asked.
 
     Raises:
@@ -24,7 +24,7 @@ def cancel(outside: Outside, actor: Principal, launch_id: str) -> Launch:
     return saving.change(outside.items, launch, lambda this: launches.cancel(this, actor=actor.actor, at=now))
 
 
-def retry(outside: Outside, actor: Principal, launch_id: str) -> Launch:
+def retry(outside: Outside, actor: SignedIn, launch_id: str) -> Launch:
     """Try a failed launch again without asking again, while its price holds; for whoever asked.
 
     The launcher judges gates and authority again, as before every launch.
@@ -37,7 +37,7 @@ def retry(outside: Outside, actor: Principal, launch_id: str) -> Launch:
     if actor.actor not in launch.askers:
         raise NotPermittedError("Only who asked for this launch may retry it.")
     question = launch.question
-    now_costs = outside.policies.current().prices.estimate(question.plan, duration.parse(question.lease))
+    now_costs = actor.policy.prices.estimate(question.plan, duration.parse(question.lease))
     if launch.state is State.FAILED and now_costs.hourly != question.price.hourly:
         raise StalePriceError(str(question.price.hourly), str(now_costs.hourly))
     now, attempt = outside.now(), launch.attempt
@@ -50,7 +50,7 @@ def retry(outside: Outside, actor: Principal, launch_id: str) -> Launch:
     return saving.change(outside.items, launch, command)
 
 
-def change(outside: Outside, actor: Principal, launch_id: str, wanted: Wanted) -> Launch:
+def change(outside: Outside, actor: SignedIn, launch_id: str, wanted: Wanted) -> Launch:
     """Want a launch stopped, started or terminated; for whoever asked, and who may launch it directly.
 
     Raises:
@@ -58,7 +58,7 @@ def change(outside: Outside, actor: Principal, launch_id: str, wanted: Wanted) -
     """
     launch = saving.load(outside.items, launch_id)
     if actor.actor not in launch.askers and not policy.may_launch_directly(
-        outside.policies.current(), actor, launch.question
+        actor.policy, actor, launch.question
     ):
         raise NotPermittedError(
             f"Only who asked for this launch, or may launch it directly, may {wanted} it."

@@ -9,6 +9,7 @@ import msgspec
 from gonogo.core import launch as launches
 from gonogo.core import policy, token
 from gonogo.core.actor import Actor
+from gonogo.core.bundle import Bundle
 from gonogo.core.errors import (
     GateNotOpenError,
     NotEligibleError,
@@ -19,10 +20,10 @@ from gonogo.core.errors import (
 )
 from gonogo.core.gates import Channel, Gate
 from gonogo.core.launch import Launch
-from gonogo.core.policy import Principal
 from gonogo.core.token import Claim
 from gonogo.ports import Outside
 from gonogo.service import saving
+from gonogo.service.identity import SignedIn
 
 Verdict = Literal["approve", "reject", "revoke"]
 
@@ -37,7 +38,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 def decide(
     outside: Outside,
-    decider: Principal,
+    decider: SignedIn,
     launch_id: str,
     *,
     gate: str,
@@ -51,15 +52,17 @@ def decide(
         NotFoundError: there is no such launch or gate.
         NotPermittedError, ConflictError: it may not be; nothing is changed.
     """
+    launch = saving.load(outside.items, launch_id)
     return _decide(
         outside,
-        saving.load(outside.items, launch_id),
+        launch,
         gate=gate,
         actor=decider.actor,
         verdict=verdict,
         digest=digest,
         channel="api",
         comment=comment,
+        may=eligible(outside, launch, launch.gate(gate).name, decider.policy),
     )
 
 
@@ -71,7 +74,7 @@ def show(outside: Outside, text: str) -> Shown:
         GateNotOpenError, StaleDigestError, NotPermittedError: it is, and why it counts no longer.
     """
     claim, launch = _verified(outside, text)
-    gate = _still_counts(outside, launch, claim)
+    gate = _still_counts(launch, claim, eligible(outside, launch, claim.gate))
     return Shown(launch=launch, gate=gate, actor=claim.actor)
 
 
@@ -87,7 +90,8 @@ def by_token(
         NotPermittedError, ConflictError: it is, and why it may not be; nothing is changed.
     """
     claim, launch = _verified(outside, text)
-    _still_counts(outside, launch, claim)
+    may = eligible(outside, launch, claim.gate)
+    _still_counts(launch, claim, may)
     if digest is not None and digest != launch.digest:
         raise StaleDigestError
     return _decide(
@@ -99,12 +103,16 @@ def by_token(
         digest=claim.digest.hex(),
         channel="link" if claim.keys == "people" else "webhook",
         comment=comment,
+        may=may,
     )
 
 
-def eligible(outside: Outside, launch: Launch, gate: str) -> frozenset[Actor]:
-    """Return who may decide the gate now: by the bundle that judged the launch and by the one in force."""
-    pinned, current = outside.policies.pinned(launch.bundle), outside.policies.current()
+def eligible(outside: Outside, launch: Launch, gate: str, policy_now: Bundle | None = None) -> frozenset[Actor]:
+    """Return who may decide the gate now: by the bundle that judged the launch and by the one in force.
+
+    The one in force is read, unless it was read already for the same request.
+    """
+    pinned, current = outside.policies.pinned(launch.bundle), policy_now or outside.policies.current()
     may = policy.eligible(pinned, gate, launch.question)
     return may if current is pinned else may & policy.eligible(current, gate, launch.question)
 
@@ -119,8 +127,8 @@ def _decide(
     digest: str,
     channel: Channel,
     comment: str | None,
+    may: frozenset[Actor],
 ) -> Launch:
-    may = eligible(outside, launch, launch.gate(gate).name)
     now = outside.now()
 
     def command(this: Launch) -> Launch:
@@ -151,7 +159,7 @@ def _verified(outside: Outside, text: str) -> tuple[Claim, Launch]:
     return claim, launch
 
 
-def _still_counts(outside: Outside, launch: Launch, claim: Claim) -> Gate:
+def _still_counts(launch: Launch, claim: Claim, may: frozenset[Actor]) -> Gate:
     """Return the gate if a verified token still lets its actor speak on it, or say why not."""
     gate = launch.gate(claim.gate)
     if claim.digest.hex() != launch.digest:
@@ -160,7 +168,7 @@ def _still_counts(outside: Outside, launch: Launch, claim: Claim) -> Gate:
         raise SelfApprovalError
     if gate.login:
         raise NotPermittedError(f"The gate {gate.name!r} takes decisions of people who are signed in only.")
-    if claim.actor not in eligible(outside, launch, gate.name):
+    if claim.actor not in may:
         raise NotEligibleError(gate.name)
     if gate.decision_of(claim.actor) is not None:
         return gate

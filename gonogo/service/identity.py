@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from gonogo.core.actor import Actor
+from gonogo.core.bundle import Bundle
 from gonogo.core.errors import NotAuthenticatedError, NotPermittedError
 from gonogo.core.policy import Principal
 from gonogo.ports import Outside
 
 
-def principal(outside: Outside, authorization: str | None) -> Principal:
+class SignedIn(Principal, frozen=True, kw_only=True):
+    """Somebody whose token was verified, and the policy in force then: read once a request, used throughout."""
+
+    policy: Bundle
+
+
+def sign_in(outside: Outside, authorization: str | None) -> SignedIn:
     """Return who sends this `Authorization` header (RFC 6750, section 2.1).
 
     Raises:
@@ -25,4 +32,4 @@ def principal(outside: Outside, authorization: str | None) -> Principal:
     groups = bundle.groups_claimed(claims.issuer, claims.claims)
     if actor not in bundle.people and not groups:
         raise NotPermittedError(f"Policy knows nobody by issuer {actor.issuer!r} and subject {actor.subject!r}.")
-    return Principal(actor, groups)
+    return SignedIn(actor, groups, policy=bundle)

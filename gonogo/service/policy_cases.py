@@ -1,14 +1,14 @@
-"""Whether a bundle does what its writer means: every rule of a bundle, every template, every case of tests.toml.
+"""Whether a bundle does what its writer means: its rules, its templates, and the cases of tests.toml.
 
-A case is judged by the very function that answers a dry run, so that it can not say one thing and the API another.
+A case is judged by the very function that answers a dry run, so it cannot say one thing and the API another.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,25 +17,23 @@ from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle, Person, Template, digest_of
 from gonogo.core.errors import BundleRefusedError, Fault, InvalidError, NotPermittedError, RefusedError
 from gonogo.core.plan import LaunchRequest
-from gonogo.core.policy import Principal
-from gonogo.ports import Outside, Resolver
 from gonogo.service import submit
+from gonogo.service.identity import SignedIn
+from gonogo.service.submit import Resolvers
 
 FILE = "tests.toml"
 Outcome = Literal["direct", "gates", "refused", "invalid"]
-Resolvers = Callable[[str], Resolver]
-"""Gives the resolver of an engine by its name; RefusedError if there is none."""
 
 
 class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What should be answered: launch now, after just these gates, refused by policy, or not a valid request."""
+    """What should be answered: launch now, after just these gates, refused by policy, or no valid request."""
 
     outcome: Outcome
     gates: tuple[str, ...] = ()
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One request: by a person of people.toml, or by `issuer` and `subject` with the lists that their token claims."""
+    """One request: by a person of people.toml, or by `issuer` and `subject` with what their token claims."""
 
     name: str
     template: str
@@ -77,7 +75,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found in a bundle: its faults, and how its cases went where there was no fault to keep them from it."""
+    """What was found in a bundle: its faults or, where there is none, how its cases went."""
 
     digest: str
     faults: tuple[Fault, ...]
@@ -128,7 +126,7 @@ def _case_faults(bundle: Bundle, case: Case) -> Iterator[Fault]:
     """Yield what makes the case one that could never mean anything."""
     for name in (case.person, case.on_behalf_of):
         if name is not None and len(_named(bundle, name)) != 1:
-            yield Fault(FILE, "person", f"case {case.name!r}: not one person of people.toml is named {name!r}")
+            yield Fault(FILE, "person", f"case {case.name!r}: people.toml has not just one {name!r}")
     given = (case.person is not None, case.issuer is not None, case.subject is not None)
     if given not in ((True, False, False), (False, True, True)):
         yield Fault(FILE, "person", f"case {case.name!r}: name a person, or an issuer and a subject")
@@ -137,7 +135,7 @@ def _case_faults(bundle: Bundle, case: Case) -> Iterator[Fault]:
     for gate in sorted(set(case.expect.gates) - set(bundle.gates)):
         yield Fault(FILE, "gate", f"case {case.name!r}: gates.toml has no gate {gate!r}")
     if (case.expect.outcome == "gates") != bool(case.expect.gates):
-        yield Fault(FILE, "gate", f"case {case.name!r}: name gates with the outcome 'gates', and with no other")
+        yield Fault(FILE, "gate", f"case {case.name!r}: gates go with the outcome 'gates' and no other")
 
 
 def _named(bundle: Bundle, name: str) -> list[Person]:
@@ -145,7 +143,7 @@ def _named(bundle: Bundle, name: str) -> list[Person]:
 
 
 def _template_faults(bundle: Bundle, name: str, resolvers: Resolvers) -> Iterator[Fault]:
-    """Yield what would make requests of this template fail: tried with its defaults, and with each listed choice."""
+    """Yield what would make requests of it fail: tried with its defaults and each value of each enum."""
     where, template = f"templates/{name}.toml", bundle.templates[name]
     try:
         resolver = resolvers(template.engine)
@@ -157,8 +155,8 @@ def _template_faults(bundle: Bundle, name: str, resolvers: Resolvers) -> Iterato
         try:
             parameters = bundle.check_parameters(name, choice)
         except InvalidError as error:
-            found = [Fault(where, one.rule, f"the defaults: {one}") for one in error.faults if one.rule != "required"]
-            seen.update(() if choice else found)
+            wrong = [one for one in error.faults if one.rule != "required"] if not choice else []
+            seen.update(Fault(where, one.rule, f"the defaults: {one}") for one in wrong)
             continue
         try:
             _, units = resolver.resolve(plan.fill(template.spec, parameters), template.region)
@@ -174,22 +172,8 @@ def _template_faults(bundle: Bundle, name: str, resolvers: Resolvers) -> Iterato
 def _choices(template: Template) -> Iterator[dict[str, Any]]:
     yield {}
     for name, rule in template.parameters.get("properties", {}).items():
-        for value in rule.get("enum", ()):
+        for value in rule.get("enum", ()) if isinstance(rule, dict) else ():
             yield {name: value}
-
-
-class _Desk(msgspec.Struct, frozen=True):
-    """As much of `Outside` as `submit.prepare` uses: the bundle as the policy in force, and resolvers."""
-
-    bundle: Bundle
-    resolver: Resolvers
-
-    @property
-    def policies(self) -> _Desk:
-        return self
-
-    def current(self) -> Bundle:
-        return self.bundle
 
 
 def _answer(bundle: Bundle, case: Case, resolvers: Resolvers) -> Answer:
@@ -205,7 +189,7 @@ def _answer(bundle: Bundle, case: Case, resolvers: Resolvers) -> Answer:
         on_behalf_of=_named(bundle, case.on_behalf_of)[0].actor if case.on_behalf_of is not None else None,
     )
     try:
-        prepared = submit.prepare(cast("Outside", _Desk(bundle, resolvers)), asker, request)
+        prepared = submit.prepare(resolvers, asker, request)
     except NotPermittedError as error:
         return Answer(outcome="refused", reason=str(error))
     except InvalidError as error:
@@ -213,9 +197,9 @@ def _answer(bundle: Bundle, case: Case, resolvers: Resolvers) -> Answer:
     return Answer(outcome=prepared.judgement.outcome, gates=tuple(gate.name for gate in prepared.gates))
 
 
-def _principal(bundle: Bundle, case: Case) -> Principal:
+def _principal(bundle: Bundle, case: Case) -> SignedIn:
     if case.person is not None:
         actor = _named(bundle, case.person)[0].actor
     else:
         actor = Actor(case.issuer or "", case.subject or "")
-    return Principal(actor, bundle.groups_claimed(actor.issuer, case.claims))
+    return SignedIn(actor, bundle.groups_claimed(actor.issuer, case.claims), policy=bundle)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from gonogo.core.actor import Actor
-from gonogo.core.bundle import Bundle
 from gonogo.core.delivery import Waiting
 from gonogo.core.event import Event
 from gonogo.core.gates import Gate, GateState
@@ -60,6 +59,3 @@ def inbox(outside: Outside, reader: Principal, *, cursor: str | None, limit: int
     return Page(tuple(entries), page.cursor)
 
 
-def policy(outside: Outside) -> Bundle:
-    """Return the policy in force; PolicyMissingError if there is none."""
-    return outside.policies.current()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 
 import msgspec
 
 from gonogo.core import canonical, duration, plan, policy
 from gonogo.core import launch as launches
-from gonogo.core.bundle import Bundle
 from gonogo.core.errors import (
     Fault,
     InvalidError,
@@ -20,9 +20,13 @@ from gonogo.core.errors import (
 from gonogo.core.gates import Gate
 from gonogo.core.launch import Launch
 from gonogo.core.plan import LaunchRequest, Plan, Question
-from gonogo.core.policy import Judgement, Principal
-from gonogo.ports import Outside
+from gonogo.core.policy import Judgement
+from gonogo.ports import Outside, Resolver
 from gonogo.service import saving
+from gonogo.service.identity import SignedIn
+
+Resolvers = Callable[[str], Resolver]
+"""Returns the resolver of an engine by name; raises RefusedError where there is none."""
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +38,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[Gate, ...]
 
 
-def prepare(outside: Outside, asker: Principal, request: LaunchRequest) -> Prepared:
+def prepare(resolvers: Resolvers, asker: SignedIn, request: LaunchRequest) -> Prepared:
     """Answer what would happen to this request now; nothing is stored.
 
     Raises:
@@ -42,8 +46,8 @@ def prepare(outside: Outside, asker: Principal, request: LaunchRequest) -> Prepa
         NotPermittedError: policy refuses it, or nobody could ever approve it.
         LaterError: a reference in the plan could not be looked up now.
     """
-    bundle = outside.policies.current()
-    question = _question(outside, bundle, asker, request)
+    bundle = asker.policy
+    question = _question(resolvers, asker, request)
     judgement = policy.judge(bundle, asker, question)
     if judgement.outcome == "refused":
         raise NotPermittedError(judgement.reason)
@@ -55,7 +59,7 @@ def prepare(outside: Outside, asker: Principal, request: LaunchRequest) -> Prepa
     )
 
 
-def submit(outside: Outside, asker: Principal, request: LaunchRequest, key: str | None) -> Launch:
+def submit(outside: Outside, asker: SignedIn, request: LaunchRequest, key: str | None) -> Launch:
     """Ask for a launch. With an Idempotency-Key, asking again gives the same launch and changes nothing.
 
     Raises:
@@ -69,7 +73,7 @@ def submit(outside: Outside, asker: Principal, request: LaunchRequest, key: str 
         before = outside.items.get(Launch, id_)
         if before is not None:
             return _same(before, asked)
-    ready = prepare(outside, asker, request)
+    ready = prepare(outside.resolver, asker, request)
     launch = launches.submit(
         id=id_,
         question=ready.question,
@@ -97,14 +101,15 @@ def _same(launch: Launch, asked: str) -> Launch:
     return launch
 
 
-def _question(outside: Outside, bundle: Bundle, asker: Principal, request: LaunchRequest) -> Question:
+def _question(resolvers: Resolvers, asker: SignedIn, request: LaunchRequest) -> Question:
+    bundle = asker.policy
     template = bundle.templates.get(request.template)
     if template is None:
         raise InvalidError(Fault("/template", "template", f"there is no template {request.template!r}"))
     parameters = bundle.check_parameters(request.template, request.parameters)
     lease = plan.lease_for(request.template, template.lease, request.lease)
     try:
-        resolver = outside.resolver(template.engine)
+        resolver = resolvers(template.engine)
     except RefusedError as error:
         raise NotPermittedError(str(error)) from error
     spec, units = resolver.resolve(plan.fill(template.spec, parameters), template.region)

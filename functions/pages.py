@@ -1,0 +1,291 @@
+"""The pages that people see: a code is shown what it is for, and a person types what it decides.
+
+No page sets a cookie, and none but the form for the code has a script. Nothing is decided by a click: a person
+types GO, NO-GO or REVOKE, which no scanner of links does, however many controls it presses.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from functools import cache, wraps
+from http import HTTPStatus
+from typing import Any, ParamSpec, Protocol
+from urllib.parse import parse_qsl
+
+import msgspec
+from chalice.app import Response
+
+from functions import wording
+from functions.bodies import Text
+from functions.headers import page_headers
+from functions.rendering import inline, templates
+from gonogo.bootstrap import gonogo
+from gonogo.core import errors, token
+from gonogo.core.actor import Actor
+from gonogo.core.bundle import Person
+from gonogo.core.gates import GateState
+from gonogo.core.launch import Launch, State
+from gonogo.ports import Outside
+from gonogo.service import decide as deciding
+from gonogo.service.decide import Shown, Verdict
+
+log = logging.getLogger("gonogo")
+P = ParamSpec("P")
+
+FORM = "application/x-www-form-urlencoded"
+LARGEST = 8 * 1024
+LONGEST_COMMENT = 500
+"""Characters, so that a comment in any script fits into `LARGEST` bytes, percent-encoded, beside the code."""
+
+ASKING = frozenset({"code"})
+DECIDING = frozenset({"code", "digest", "answer"})
+
+RETRY_AFTER = "5"
+
+
+class Request(Protocol):
+    """As much of `chalice.app.Request` as is used here; `headers` knows its names in lower case."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The request's headers."""
+
+    @property
+    def raw_body(self) -> bytes:
+        """The body as it came."""
+
+
+class _Refused(Exception):
+    """The request is none that our own forms send."""
+
+    def __init__(self, status: HTTPStatus, heading: str, *sentences: str) -> None:
+        super().__init__(heading)
+        self.status, self.heading, self.sentences = status, heading, sentences
+
+
+def _guarded(page: Callable[P, Response]) -> Callable[P, Response]:
+    """Answer what nobody expected with a page that says nothing of what went wrong inside."""
+
+    @wraps(page)
+    def guarded(*arguments: P.args, **named: P.kwargs) -> Response:
+        try:
+            return page(*arguments, **named)
+        except Exception:
+            log.exception("unexpected error in the page %s", page.__name__)
+            return _refusal(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "Something went wrong here",
+                "It is our fault, and it is in our log. If you sent a decision, it may be recorded or not:"
+                " open your link again to see.",
+            )
+
+    return guarded
+
+
+@_guarded
+def form() -> Response:
+    """GET /decide: a form for a code, which knows nothing of any launch."""
+    return _page("code.html", script=inline("page/fill.js"))
+
+
+@_guarded
+def landing(path: str = "/") -> Response:
+    """GET /: what this is. `path` is as it was asked for: without its slash, relative links would go astray."""
+    if not path.endswith("/"):
+        headers = {**page_headers(style=""), "Location": path.rpartition("/")[2] + "/"}
+        return Response(body="", status_code=HTTPStatus.PERMANENT_REDIRECT, headers=headers)
+    return _page("landing.html")
+
+
+@_guarded
+def pointer(launch_id: str) -> Response:
+    """GET /launches/{id}: how to read and decide it signed in; not even whether there is one."""
+    known_form = re.fullmatch(r"l-[a-z2-7]{32}", launch_id, re.ASCII)
+    return _page("pointer.html", launch_id=launch_id if known_form else "LAUNCH_ID")
+
+
+@_guarded
+def decide(request: Request) -> Response:
+    """POST /decide: with a code alone, show what it is for; with an answer to the digest shown, decide."""
+    try:
+        fields = _fields(request)
+    except _Refused as refused:
+        return _refusal(refused.status, refused.heading, *refused.sentences)
+    code = fields["code"]
+    try:
+        if "answer" in fields:
+            return _decide(gonogo(), code, fields)
+        return _shown(gonogo(), code, deciding.show(gonogo(), code))
+    except errors.TokenInvalidError as error:
+        return _refusal(HTTPStatus.NOT_FOUND, "This code does not work", str(error))
+    except errors.NotFoundError as error:
+        return _refusal(HTTPStatus.NOT_FOUND, "There is no such thing any more", str(error))
+    except errors.NotPermittedError as error:
+        return _refusal(HTTPStatus.FORBIDDEN, "Not by you", str(error), "Nothing was changed.")
+    except errors.ConflictError as error:
+        return _refusal(HTTPStatus.CONFLICT, "Not as things stand", str(error), "Nothing was changed.", code=code)
+    except (errors.LaterError, errors.BusyError, errors.PolicyMissingError) as error:
+        log.warning("a decision page must wait: %s", error)
+        return _refusal(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "Please try again",
+            "Something that this needs did not answer just now. In a minute, open your link again: it shows what"
+            " is recorded.",
+        )
+
+
+def _fields(request: Request) -> dict[str, str]:
+    """Return the form's fields, each once and each known."""
+    if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        raise _Refused(
+            HTTPStatus.FORBIDDEN,
+            "This came from another site",
+            "Only our own page may send a decision. Nothing was changed. Open the link in your mail instead.",
+        )
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != FORM:
+        raise _Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "This is no form", f"Send {FORM}. Machines post to v1/decisions."
+        )
+    body = request.raw_body
+    if len(body) > LARGEST:
+        raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "This is too large", f"{LARGEST} bytes at most.")
+    malformed = _Refused(HTTPStatus.BAD_REQUEST, "This is not our form", "Nothing was changed.")
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            encoding="utf-8",
+            errors="strict",
+            max_num_fields=len(DECIDING) + 1,
+        )
+    except ValueError:
+        raise malformed from None
+    fields = dict(pairs)
+    if len(fields) != len(pairs) or set(fields) - {"comment"} not in (ASKING, DECIDING):
+        raise malformed
+    if "comment" in fields and "answer" not in fields:
+        raise malformed
+    return fields
+
+
+_ANSWERS: dict[str, Verdict] = {"GO": "approve", "NOGO": "reject", "REVOKE": "revoke"}
+
+
+def _verdict(answer: str) -> Verdict | None:
+    """Return what was typed; phones make hyphens and blanks of their own."""
+    bare = re.sub("[\\s\u00ad\u2010-\u2015\u2212-]+", "-", answer.strip()).upper()
+    return _ANSWERS.get("NOGO" if bare == "NO-GO" else bare)
+
+
+def _comment(text: str) -> str | None:
+    """Return the comment, if there is one.
+
+    Raises:
+        msgspec.ValidationError: it is too long, or has control characters.
+    """
+    text = text.replace("\r\n", "\n").strip()
+    if not text:
+        return None
+    if len(text) > LONGEST_COMMENT:
+        raise msgspec.ValidationError
+    return msgspec.convert(text, Text)
+
+
+def _decide(outside: Outside, code: str, fields: Mapping[str, str]) -> Response:
+    verdict = _verdict(fields["answer"])
+    if verdict is None:
+        return _asked_again(outside, code, "Nothing is decided. Type {words}, and nothing else.")
+    try:
+        comment = _comment(fields.get("comment", ""))
+    except msgspec.ValidationError:
+        return _asked_again(
+            outside,
+            code,
+            f"Nothing is decided. A comment has at most {LONGEST_COMMENT} characters, and no control characters.",
+        )
+    before = outside.now()
+    claim, _, _ = token.read(code, now=before, epoch=outside.epoch)
+    launch = deciding.by_token(outside, code, verdict=verdict, digest=fields["digest"], comment=comment)
+    shown = Shown(launch=launch, gate=launch.gate(claim.gate), actor=claim.actor)
+    if verdict == "revoke":
+        return _decided(outside, code, shown, heading="Your decision is taken back", note="It counts no longer.")
+    own = shown.gate.decision_of(claim.actor)
+    if own is not None and own.at < before:
+        return _said_before(outside, code, shown, note="It was recorded before; nothing was changed now.")
+    return _decided(outside, code, shown, heading=f"{wording.VERDICTS[verdict]} is recorded")
+
+
+def _asked_again(outside: Outside, code: str, fault: str) -> Response:
+    return _shown(outside, code, deciding.show(outside, code), fault=fault)
+
+
+def _shown(outside: Outside, code: str, shown: Shown, fault: str = "") -> Response:
+    """Show the question, or what became of it."""
+    launch, gate = shown.launch, shown.gate
+    waits = launch.state is State.PENDING_APPROVAL
+    if gate.decision_of(shown.actor) is not None:
+        return _said_before(outside, code, shown, fault=fault.format(words="REVOKE") if waits else "")
+    if not waits or gate.state is not GateState.OPEN:
+        return _decided(outside, code, shown, heading="There is nothing to decide any more")
+    return _page(
+        "decision.html",
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if fault else HTTPStatus.OK,
+        launch=launch,
+        gate=gate,
+        actor=shown.actor,
+        people=_people(outside),
+        code=code,
+        fault=fault.format(words="GO or NO-GO"),
+        longest=LONGEST_COMMENT,
+    )
+
+
+def _said_before(outside: Outside, code: str, shown: Shown, *, note: str = "", fault: str = "") -> Response:
+    own = shown.gate.decision_of(shown.actor)
+    said = wording.VERDICTS[own.verdict] if own else ""
+    return _decided(outside, code, shown, heading=f"You have said {said}", note=note, fault=fault)
+
+
+def _decided(
+    outside: Outside, code: str, shown: Shown, *, heading: str, note: str = "", fault: str = ""
+) -> Response:
+    own = shown.gate.decision_of(shown.actor)
+    return _page(
+        "decided.html",
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if fault else HTTPStatus.OK,
+        heading=heading,
+        note=note,
+        fault=fault,
+        launch=shown.launch,
+        gate=shown.gate,
+        actor=shown.actor,
+        own=own,
+        revocable=own is not None and shown.launch.state is State.PENDING_APPROVAL,
+        people=_people(outside),
+        code=code,
+    )
+
+
+def _people(outside: Outside) -> Mapping[Actor, Person]:
+    return outside.policies.current().people
+
+
+def _refusal(status: HTTPStatus, heading: str, *sentences: str, code: str = "") -> Response:
+    made = _page("refused.html", status=status, heading=heading, sentences=sentences, code=code)
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        made.headers["Retry-After"] = RETRY_AFTER
+    return made
+
+
+@cache
+def _style() -> Any:
+    return inline("page/style.css")
+
+
+def _page(name: str, *, status: HTTPStatus = HTTPStatus.OK, script: str | None = None, **told: Any) -> Response:
+    body = templates().get_template(f"page/{name}").render(style=_style(), script=script or "", **told)
+    return Response(body=body, status_code=status, headers=page_headers(style=_style(), script=script))

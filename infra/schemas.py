@@ -1,0 +1,52 @@
+"""Writes the JSON Schema of every event into infra/schemas/, and their table into docs/events.md."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from gonogo.core import event
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "infra" / "schemas"
+PAGE = ROOT / "docs" / "events.md"
+MARK = "<!-- made by `make docs` from gonogo/core/event.py; a test holds it -->\n"
+
+
+def files() -> dict[Path, str]:
+    """Return each file that is made from the events: path to text."""
+    made = {
+        FOLDER / f"{name}.json": json.dumps(event.schema(kind), indent=2) + "\n"
+        for name, kind in sorted(event.ALL.items())
+    }
+    before, mark, _ = PAGE.read_text().partition(MARK)
+    made[PAGE] = before + mark + "\n" + table()
+    return made
+
+
+def table() -> str:
+    """Return the events as a Markdown table."""
+    lines = ["| event | what happened | and it says |", "|---|---|---|"]
+    for name, kind in event.ALL.items():
+        common = event.LaunchData.__struct_fields__ if issubclass(kind, event.LaunchData) else ()
+        said = [f"`{field}`" for field in kind.__struct_fields__ if field not in common]
+        story = " ".join((kind.__doc__ or "").split())
+        lines.append(f"| `{name}` | {story} | {', '.join(said)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Write them, and take away what no event is any more."""
+    made = files()
+    FOLDER.mkdir(exist_ok=True)
+    for old in set(FOLDER.glob("*.json")) - set(made):
+        old.unlink()
+    for path, text in made.items():
+        path.write_text(text)
+    print(f"{len(made) - 1} schemas in {FOLDER.relative_to(ROOT)}, and {PAGE.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from functions.openapi import OPERATIONS
+from gonogo.core import event
+from infra import schemas
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("path", sorted(schemas.files()), ids=lambda path: path.name)
+def test_what_is_made_from_the_events_is_up_to_date(path: Path) -> None:
+    """A subscriber builds on these files, so they may not lag behind what is published (`make docs`)."""
+    assert path.read_text() == schemas.files()[path]
+
+
+def test_no_schema_is_left_over() -> None:
+    """A schema of an event that no longer exists would promise what never comes."""
+    assert {path.stem for path in schemas.FOLDER.glob("*.json")} == set(event.ALL)
+
+
+def test_events_are_named_as_things_that_happened() -> None:
+    """One form of name, `thing.happened`, lets a rule match by prefix."""
+    assert all(re.fullmatch(r"[a-z]+\.[a-z_]+", name) for name in event.ALL)
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    """A link to a file that is not there sends a new user away."""
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_every_route_is_in_the_api_document() -> None:
+    """Who reads docs/api.md must not miss a route."""
+    text = (ROOT / "docs" / "api.md").read_text()
+    for one in OPERATIONS:
+        assert f"`{one.method.upper()} {one.path}`" in text, (one.method, one.path)
