@@ -25,6 +25,7 @@ def templates() -> Environment:
         finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     made.filters.update(
         count=wording.count,

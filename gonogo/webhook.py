@@ -388,7 +388,7 @@ def _seconds(retry_after: str, at: datetime) -> int | None:
 def _key(secret: str) -> bytes:
     match = _SECRET.fullmatch(secret)
     try:
-        key = base64.b64decode(match[1] + "=" * (-len(match[1]) % 4), validate=True) if match else b""
+        key = base64.b64decode(match[1] + "=" * (-len(match[1]) % 4)) if match else b""
     except binascii.Error:
         key = b""
     if len(key) not in SECRET_SIZES:

@@ -90,7 +90,7 @@ class Table:
         """Put the item if there is none."""
         try:
             self._call(
-                "put_item", _pk(item), item.kind, attributes=_attributes(item), condition=Path("pk").does_not_exist()
+                "put_item", _pk(item), item.kind, attributes=_attributes(item, item.__struct_fields__), condition=Path("pk").does_not_exist()
             )
         except _ConditionError:
             raise ItemExistsError(f"{item.kind} {item.id} exists") from None
@@ -98,7 +98,8 @@ class Table:
     def save(self, before: Item, after: Item) -> None:
         """Update what differs if the version is that of `before`; put older events aside first."""
         after = self._trimmed(after)
-        old, new = _attributes(before), _attributes(after)
+        fields = [name for name in after.__struct_fields__ if getattr(before, name) is not getattr(after, name)]
+        old, new = _attributes(before, fields), _attributes(after, fields)
         actions = [Path([name]).set(value) for name, value in new.items() if old.get(name) != value]
         actions += [Path([name]).remove() for name in old.keys() - new.keys()]
         try:
@@ -248,10 +249,10 @@ def _read_cursor(cursor: str) -> str:
 _RENAMED = {"at": "created_at"}
 
 
-def _attributes(item: Item) -> dict[str, _Value]:
-    """Return every attribute of the item but its key."""
+def _attributes(item: Item, fields: Sequence[str]) -> dict[str, _Value]:
+    """Return the attributes of these fields, and those by which the item stands in the indexes."""
     found: dict[str, _Value] = {}
-    for name in item.__struct_fields__:
+    for name in fields:
         value = _value(getattr(item, name))
         if value is not None:
             found[_RENAMED.get(name, name)] = value

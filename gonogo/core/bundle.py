@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import cedarpy
@@ -125,6 +125,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     policies: dict[str, Policy]
     policy_set: Any
     schema: Any
+    everybody: Any
     validators: dict[str, Any]
 
     def check_parameters(self, template: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,6 +245,7 @@ def _load(files: Mapping[str, str]) -> Bundle:
         policies=policies,
         policy_set=cedarpy.PolicySet.from_str(files["policies.cedar"]),
         schema=schema,
+        everybody=_everybody(people, schema),
         validators=validators,
     )
 
@@ -282,6 +284,33 @@ def _schema(text: str, faults: list[Fault]) -> Any:
     except ValueError as error:
         faults.append(Fault("schema.cedarschema", "cedar", str(error)))
         return None
+
+
+def entities_of(actor: Actor, groups: Sequence[str], *, service: bool) -> list[dict[str, Any]]:
+    """Return somebody and their groups as Cedar entities in JSON form."""
+    return [
+        {
+            "uid": {"type": "Person", "id": actor.key},
+            "attrs": {"issuer": actor.issuer, "subject": actor.subject, "service": service},
+            "parents": [{"type": "Group", "id": group} for group in groups],
+        },
+        *({"uid": {"type": "Group", "id": group}, "attrs": {}, "parents": []} for group in groups),
+    ]
+
+
+def _everybody(people: _People, schema: Any) -> Any:
+    """Return everybody of people.toml as Cedar entities, parsed once a bundle."""
+    found = {
+        json.dumps(entity["uid"]): entity
+        for person in people.people
+        for entity in entities_of(person.actor, person.groups, service=person.service)
+    }
+    try:
+        return cedarpy.Entities.from_json_str(json.dumps(list(found.values())), schema)
+    except ValueError as error:
+        raise BundleRefusedError(
+            Fault("schema.cedarschema", "entities", f"does not take people as they are: {error}")
+        ) from error
 
 
 def _people_faults(people: _People) -> Iterator[Fault]:

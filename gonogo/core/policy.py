@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from decimal import ROUND_UP, Decimal
+from functools import lru_cache
 from typing import Any, Literal
 
 import cedarpy
@@ -13,7 +14,7 @@ import msgspec
 from gonogo.core import bundle as bundles
 from gonogo.core import duration
 from gonogo.core.actor import Actor
-from gonogo.core.bundle import Bundle
+from gonogo.core.bundle import Bundle, entities_of
 from gonogo.core.errors import BundleRefusedError, Fault, NotPermittedError
 from gonogo.core.event import Price
 from gonogo.core.gates import Gate
@@ -181,7 +182,9 @@ def _why_not(action: str, answer: Answer) -> str:
     return f"No policy permits you to {action!r} this."
 
 
+@lru_cache(maxsize=512)
 def _deciders(bundle: Bundle, gate: str, price: Price) -> frozenset[Actor]:
+    """Return the people who may decide the gate at this price; what may decide depends on nothing else."""
     context = _costs(price)
     return frozenset(
         actor
@@ -245,7 +248,7 @@ def _ask(
                 "context": context,
             },
             bundle.policy_set,
-            [entity for one in (asker, also) if one is not None for entity in _entities(bundle, one)],
+            _entities(bundle, *(one for one in (asker, also) if one is not None)),
             bundle.schema,
         )
     except ValueError as error:
@@ -260,18 +263,13 @@ def _ask(
     )
 
 
-def _entities(bundle: Bundle, principal: Principal) -> list[dict[str, Any]]:
-    person = bundle.people.get(principal.actor)
-    groups = sorted({*(person.groups if person else ()), *principal.groups} & set(bundle.groups))
-    return [
-        {
-            "uid": {"type": "Person", "id": principal.actor.key},
-            "attrs": {
-                "issuer": principal.actor.issuer,
-                "subject": principal.actor.subject,
-                "service": person.service if person else False,
-            },
-            "parents": [{"type": "Group", "id": group} for group in groups],
-        },
-        *({"uid": {"type": "Group", "id": group}, "attrs": {}, "parents": []} for group in groups),
-    ]
+def _entities(bundle: Bundle, *principals: Principal) -> Any:
+    """Return the entities that a question speaks of: everybody's are ready, a token's groups are added."""
+    if all(one.actor in bundle.people and not one.groups for one in principals):
+        return bundle.everybody
+    found: list[dict[str, Any]] = []
+    for one in principals:
+        person = bundle.people.get(one.actor)
+        groups = {*(person.groups if person else ()), *one.groups} & set(bundle.groups)
+        found += entities_of(one.actor, sorted(groups), service=person.service if person else False)
+    return found

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gonogo.core import launch as launches
 from gonogo.core import policy
 from gonogo.core.actor import Actor
+from gonogo.core.bundle import Bundle
 from gonogo.core.errors import RefusedError
 from gonogo.core.launch import Launch, State
 from gonogo.core.policy import Principal
@@ -55,10 +56,11 @@ def _claim(outside: Outside, item: Launch) -> Launch:
             return launches.record_failed(
                 this, code="DigestMismatch", message="The plan is not the one that was approved.", at=now
             )
-        refused = _may_ask_no_longer(outside, this)
+        current = outside.policies.current()
+        refused = _may_ask_no_longer(outside, this, current)
         if refused:
             return launches.record_failed(this, code="NotPermitted", message=refused, at=now)
-        lost = _lost(outside, this)
+        lost = _lost(outside, this, current)
         if lost:
             return launches.reopen(this, lost=lost, at=now)
         return launches.claim(this, at=now)
@@ -66,25 +68,25 @@ def _claim(outside: Outside, item: Launch) -> Launch:
     return saving.change(outside.items, item, command)
 
 
-def _may_ask_no_longer(outside: Outside, item: Launch) -> str | None:
+def _may_ask_no_longer(outside: Outside, item: Launch, current: Bundle) -> str | None:
     """Return why whoever asked may not have this launched any more, by the rules in force; None if they may."""
     asker = Principal(item.question.requester, item.groups)
-    current = outside.policies.current()
     judgement = policy.judge(current, asker, item.question)
     if judgement.outcome == "refused":
         return judgement.reason
-    pinned = policy.judge(outside.policies.pinned(item.bundle), asker, item.question)
+    then = outside.policies.pinned(item.bundle)
+    pinned = judgement if then is current else policy.judge(then, asker, item.question)
     needed = set(pinned.gates) | (set() if item.gates else set(judgement.gates))
     if pinned.outcome == "refused" or needed - {gate.name for gate in item.gates}:
         return "It was cleared without a gate that policy asks for."
     return None
 
 
-def _lost(outside: Outside, item: Launch) -> dict[str, frozenset[Actor]]:
+def _lost(outside: Outside, item: Launch, current: Bundle) -> dict[str, frozenset[Actor]]:
     lost: dict[str, frozenset[Actor]] = {}
     for gate in item.gates:
         said_go = frozenset(one.actor for one in gate.counting if one.verdict == "approve")
-        gone = said_go - decide.eligible(outside, item, gate.name)
+        gone = said_go - decide.eligible(outside, item, gate.name, current)
         if gone:
             lost[gate.name] = gone
     return lost

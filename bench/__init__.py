@@ -1,0 +1,1 @@
+"""The numbers that gonogo holds itself to: counts and ratios, never times (`make bench`)."""

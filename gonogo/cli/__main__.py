@@ -1,0 +1,5 @@
+"""`python -m gonogo.cli` is the command `gonogo`."""
+
+from gonogo.cli import main
+
+main()

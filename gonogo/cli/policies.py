@@ -1,0 +1,240 @@
+"""Commands about the policy: check a bundle where it is written, put it in force, see what is in force."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from gonogo.cli import screen
+from gonogo.cli.desk import Exit, JsonOption, YesOption, desk
+from gonogo.core.errors import BundleRefusedError, GonogoError
+
+if TYPE_CHECKING:
+    from gonogo.ports import Items
+    from gonogo.service.policy_cases import Report, Result
+
+SHORT = 12
+"""Hex digits of a file's digest that are shown: enough to see that it is another."""
+
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", exists=True, file_okay=False, help="The folder of the bundle.")
+]
+
+
+def check(context: typer.Context, folder: FolderArgument, as_json: JsonOption = False) -> None:
+    """Check a bundle whole and run the cases of its tests.toml; nothing outside is asked."""
+    from gonogo.cli import folder as folders  # brings Cedar
+
+    files, report = _checked(context, folder)
+    if as_json:
+        screen.print_json(_as_json(report))
+    else:
+        _show(report)
+        _note(folders.left_out(folder, files), files)
+    if not report.holds:
+        raise typer.Exit(Exit.REFUSED)
+
+
+def publish(
+    context: typer.Context,
+    folder: FolderArgument,
+    *,
+    table: Annotated[
+        str, typer.Option("--table", help="The table of the deployment: see its stack's outputs.")
+    ],
+    region: Annotated[str, typer.Option("--region", help="Where the table is.", envvar="AWS_REGION")],
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trust", metavar="ISSUER", help="People of these issuers only; of any https issuer otherwise."
+        ),
+    ] = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a bundle in force, with your own AWS credentials, if it is whole and its cases hold."""
+    for issuer in trust or ():
+        if not issuer.startswith("https://"):
+            raise typer.BadParameter(
+                f"{issuer!r} is not https: its tokens are nobody's", param_hint="--trust"
+            )
+
+    def trusts(issuer: str) -> bool:
+        return issuer.startswith("https://") and (not trust or issuer in trust)
+
+    files, report = _checked(context, folder)
+    if not report.holds:
+        _show(report)
+        raise typer.Exit(Exit.REFUSED)
+    before, after = _publish(
+        _table(table, region),
+        files,
+        trusts,
+        desk(context).now(),
+        say=screen.tell if as_json else screen.show,
+        yes=yes,
+    )
+    if as_json:
+        screen.print_json({"bundle": after, "previous": before})
+    else:
+        screen.show(screen.line(f"In force: {after}", "green"))
+
+
+def show(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Show the policy in force."""
+    with desk(context).client() as client:
+        policy = client.policy()
+    if as_json:
+        screen.print_json(policy)
+        return
+    screen.show(
+        screen.line(f"bundle {policy['bundle']}", "bold"), screen.line(f"prices {policy['price_version']}")
+    )
+    gates = screen.table("GATE", "STAGE", "QUORUM", "WAITS", "", wrap=("",))
+    for one in sorted(policy["gates"], key=lambda gate: (gate["stage"], gate["name"])):
+        about = one["title"] + (", signed in" if one["login"] else "")
+        gates.add_row(
+            *map(screen.line, (one["name"], one["stage"], one["quorum"], one["expires_after"], about))
+        )
+    groups = screen.table("GROUP", "", wrap=("",))
+    for name, about in sorted(policy["groups"].items()):
+        groups.add_row(screen.line(name), screen.line(about))
+    screen.show(Text(), gates, Text(), groups, Text(), screen.block(policy["policies"].strip()))
+
+
+def _checked(context: typer.Context, folder: Path) -> tuple[dict[str, str], Report]:
+    from gonogo.cli import folder as folders  # brings Cedar
+    from gonogo.cli import offline
+    from gonogo.service import policy_cases
+
+    try:
+        files = folders.read(folder)
+    except BundleRefusedError as error:
+        return {}, policy_cases.Report(digest="", faults=error.faults, results=())
+    return files, policy_cases.check(files, offline.resolver, desk(context).now())
+
+
+def _table(name: str, region: str) -> Items:
+    try:
+        from gonogo.aws.table import Table  # only who publishes needs AWS
+    except ImportError as error:
+        raise typer.BadParameter("publishing needs more: pip install 'gonogo[publish]'") from error
+    return Table(name, region)
+
+
+def _publish(
+    items: Items,
+    files: Mapping[str, str],
+    trusts: Callable[[str], bool],
+    now: datetime,
+    *,
+    say: Callable[[Text], None],
+    yes: bool,
+) -> tuple[str | None, str]:
+    """Show what would change, ask, and publish; return the digests of what was in force, and of what is."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from pynamodb.exceptions import PynamoDBException
+
+    from gonogo.core.published import CURRENT, CurrentPolicy, StoredBundle
+    from gonogo.service import policies
+
+    try:
+        bundle = policies.accept(files, trusts)
+        current = items.get(CurrentPolicy, CURRENT)
+        before = current.bundle if current is not None else None
+        if before == bundle.digest:
+            return before, bundle.digest
+        stored = items.get(StoredBundle, before) if before is not None else None
+        say(_difference(before, bundle.digest, stored.files if stored is not None else {}, files))
+        if not yes and not typer.confirm("Put it in force?", err=True):
+            screen.tell(screen.line("Nothing was changed.", "red"))
+            raise typer.Exit(Exit.REFUSED)
+        policies.publish(items, files, trusts, now)
+    except (GonogoError, PynamoDBException, BotoCoreError, ClientError) as error:
+        for one in error.faults if isinstance(error, BundleRefusedError) else (error,):
+            screen.tell(screen.line(one, "red"))
+        raise typer.Exit(Exit.REFUSED) from error
+    return before, bundle.digest
+
+
+def _difference(before: str | None, after: str, old: Mapping[str, str], new: Mapping[str, str]) -> Text:
+    lines = [f"in force: {before or 'nothing'}", f"this one: {after}"]
+    for name in sorted({*old, *new}):
+        was, becomes = _digest(old.get(name)), _digest(new.get(name))
+        if was != becomes:
+            lines.append(f"  {name}: {was} -> {becomes}")
+    return screen.block("\n".join(lines))
+
+
+def _digest(text: str | None) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:SHORT] if text is not None else "none"
+
+
+def _show(report: Report) -> None:
+    for fault in report.faults:
+        screen.show(screen.line(fault, "red"))
+    if report.faults:
+        screen.show(screen.line(f"{len(report.faults)} broken rules: refused.", "red"))
+        return
+    for result in report.results:
+        screen.show(_result(result))
+    failed = sum(not result.holds for result in report.results)
+    outcome = (
+        f"{failed} of {len(report.results)} cases fail" if failed else f"{len(report.results)} cases hold"
+    )
+    screen.show(screen.line(f"{outcome}.", "red" if failed else "green"))
+    screen.show(screen.line(f"bundle {report.digest}"))
+
+
+def _result(result: Result) -> Text:
+    if result.holds:
+        return Text.assemble(("ok    ", "green"), screen.line(result.case.name))
+    expect, answer = result.case.expect, result.answer
+    lines = [
+        result.case.name,
+        f"      expected {_words(expect.outcome, expect.gates)}",
+        f"      answered {_words(answer.outcome, answer.gates)}",
+        *([f"      {answer.reason}"] if answer.reason else []),
+    ]
+    return Text.assemble(("FAIL  ", "red"), screen.block("\n".join(map(screen.visible, lines))))
+
+
+def _words(outcome: str, gates: tuple[str, ...]) -> str:
+    return " ".join([outcome, *sorted(gates)])
+
+
+def _note(left_out: list[str], files: Mapping[str, str]) -> None:
+    """Say what is no fault here, but may not be what is meant."""
+    from gonogo.core import bundle  # brings Cedar
+
+    for name in left_out:
+        screen.tell(screen.line(f"note: {name} is not part of the bundle", "dim"))
+    with contextlib.suppress(BundleRefusedError):
+        issuers = {actor.issuer for actor in bundle.load(files).people}
+        for issuer in sorted(one for one in issuers if not one.startswith("https://")):
+            screen.tell(screen.line(f"note: {issuer} is not https: a deployment refuses its people", "dim"))
+
+
+def _as_json(report: Report) -> dict[str, Any]:
+    return {
+        "holds": report.holds,
+        "bundle": report.digest,
+        "faults": [{"pointer": one.pointer, "rule": one.rule, "detail": one.detail} for one in report.faults],
+        "cases": [
+            {
+                "name": one.case.name,
+                "holds": one.holds,
+                "expected": {"outcome": one.case.expect.outcome, "gates": sorted(one.case.expect.gates)},
+                "answered": {"outcome": one.answer.outcome, "gates": sorted(one.answer.gates)},
+                "reason": one.answer.reason,
+            }
+            for one in report.results
+        ],
+    }
