@@ -200,25 +200,30 @@ def _costs(count: int) -> dict[str, tuple[int, float]]:
 def _fill(world: worlds.World, count: int) -> None:
     """Put so many launches and open notices in the table, past the API: copies of those that are there."""
     from moto.dynamodb.models import dynamodb_backends
+    from moto.dynamodb.models.dynamo_type import DynamoType, Item
 
-    backend = dynamodb_backends[worlds.ACCOUNT][worlds.REGION]
-    table = world.gonogo.settings.table
-    kinds = ("launch#", "delivery#")
-    seeds = [row for row in world.rows() if row["pk"]["S"].startswith(kinds)]
-    for number in range(count):
-        for row in seeds:
-            kind = row["pk"]["S"].partition("#")[0]
-            copy = {
-                **row,
-                "pk": {"S": f"{kind}#copy-{number:06d}"},
-                "id": {"S": f"copy-{number:06d}"},
-                "at": {"S": f"2026-01-01T00:00:00.000000Z#copy-{number:06d}"},
+    items = dynamodb_backends[worlds.ACCOUNT][worlds.REGION].tables[world.gonogo.settings.table].items
+    for kind in ("launch", "delivery"):
+        (seed,) = (
+            one
+            for rows in list(items.values())
+            for one in rows.values()
+            if one.range_key == DynamoType({"S": kind})
+        )
+        for number in range(count):
+            name = f"{kind}-copy-{number:06d}"
+            key = DynamoType({"S": f"{kind}#{name}"})
+            new = {
+                "pk": {"S": f"{kind}#{name}"},
+                "id": {"S": name},
+                "at": {"S": f"2026-01-01T00:00:00.000000Z#{name}"},
             }
-            for name in ("due_shard", "due_at"):
-                copy.pop(name, None)
-            if "state_shard" in copy:
-                copy["state_shard"] = {"S": f"PENDING_APPROVAL#{number % 4}"}
-            backend.put_item(table, copy)
+            if kind == "launch":
+                new["state_shard"] = {"S": f"PENDING_APPROVAL#{number % 4}"}
+            attributes = {**seed.attrs, **{field: DynamoType(value) for field, value in new.items()}}
+            copy = Item(key, seed.range_key, {})
+            dict.update(copy.attrs, {n: v for n, v in attributes.items() if n not in ("due_shard", "due_at")})
+            items[key][seed.range_key] = copy
 
 
 def units(call: Call) -> float:
