@@ -1,0 +1,309 @@
+"""What the packaged template promises of every resource, whoever adds one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.api import ManualArgs, lint_file  # type: ignore[import-untyped]
+
+from gonogo.core import event as events
+from gonogo.service import notify
+from tests import packaged
+
+QUEUES = ("NotifyQueue", "DeliverQueue", "LaunchQueue", "ObserveQueue")
+FUNCTIONS = ("APIHandler", "Publish", "Notify", "Deliver", "Launch", "Observe", "Wake")
+
+
+def of_type(template: Mapping[str, Any], kind: str) -> dict[str, Mapping[str, Any]]:
+    """Return the properties of each resource of a type, by logical id."""
+    return {
+        name: resource.get("Properties", {})
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def att(value: Any) -> str | None:
+    """Return the logical id that a value is an attribute of, or refers to."""
+    if isinstance(value, dict) and "Fn::GetAtt" in value:
+        return str(value["Fn::GetAtt"][0])
+    if isinstance(value, dict) and "Ref" in value:
+        return str(value["Ref"])
+    return None
+
+
+def dead_letters(template: Mapping[str, Any]) -> set[str]:
+    """Return every queue that something puts aside what it could not handle."""
+    found = {
+        att(queue["RedrivePolicy"]["deadLetterTargetArn"])
+        for queue in of_type(template, "AWS::SQS::Queue").values()
+        if "RedrivePolicy" in queue
+    }
+    found |= {
+        att(target["DeadLetterConfig"]["Arn"])
+        for rule in of_type(template, "AWS::Events::Rule").values()
+        for target in rule["Targets"]
+        if "DeadLetterConfig" in target
+    }
+    found |= {
+        att(mapping["DestinationConfig"]["OnFailure"]["Destination"])
+        for mapping in of_type(template, "AWS::Lambda::EventSourceMapping").values()
+        if "DestinationConfig" in mapping
+    }
+    return {name for name in found if name is not None}
+
+
+@pytest.mark.parametrize("stage", ["packaged", "transformed"])
+def test_cfn_lint_finds_nothing(package: packaged.Package, stage: str, tmp_path: Path) -> None:
+    """CloudFormation finds a misspelt property only when it is deployed, after minutes."""
+    path = package.template
+    if stage == "transformed":
+        path = tmp_path / "template.json"
+        path.write_text(json.dumps(package.cloudformation()))
+    found = lint_file(path, config=ManualArgs(regions=["us-east-1"]))
+    assert [f"{match.rule.id} {'/'.join(map(str, match.path))}: {match.message}" for match in found] == []
+
+
+def test_every_resource_has_a_type(template: dict[str, Any]) -> None:
+    """A function's name misspelt in infra/template.yaml is merged as a resource of its own, silently."""
+    assert [name for name, resource in template["Resources"].items() if "Type" not in resource] == []
+    assert set(of_type(template, "AWS::Serverless::Function")) == set(FUNCTIONS)
+
+
+def test_every_parameter_and_output_is_described(template: dict[str, Any]) -> None:
+    """Who deploys reads the description, not the code."""
+    assert [name for name, one in template["Parameters"].items() if not one.get("Description")] == []
+    chalice = {"APIHandlerArn", "APIHandlerName", "EndpointURL", "RestAPIId"}
+    assert [
+        name
+        for name, one in template["Outputs"].items()
+        if not one.get("Description") and name not in chalice
+    ] == []
+
+
+def test_only_https_identity_providers_are_taken(template: dict[str, Any]) -> None:
+    """Keys fetched over http are whoever's keys stand in between."""
+    for name in ("OidcIssuer", "OidcJwksUri"):
+        assert template["Parameters"][name]["AllowedPattern"].startswith("^https://")
+
+
+def test_table_outlives_mistakes(template: dict[str, Any]) -> None:
+    """Approvals and their history are kept against deletion, against bad writes, and encrypted."""
+    table = template["Resources"]["Table"]
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    properties = table["Properties"]
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties["SSESpecification"] == {"SSEEnabled": True}
+    assert properties["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert properties["DeletionProtectionEnabled"] == {"Ref": "TableProtection"}
+    assert template["Parameters"]["TableProtection"]["Default"] == "true"
+
+
+def test_indexes_hold_only_what_lists_show(template: dict[str, Any]) -> None:
+    """Each copy of an attribute costs a write each time the item changes."""
+    indexes = template["Resources"]["Table"]["Properties"]["GlobalSecondaryIndexes"]
+    assert {index["IndexName"]: index["Projection"].get("NonKeyAttributes", []) for index in indexes} == {
+        "feed": ["summary"],
+        "state": ["summary"],
+        "due": [],
+    }
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_every_queue_gives_its_function_time_and_tries(template: dict[str, Any], name: str) -> None:
+    """A message seen again while its function still works on it is work done twice (Lambda guide, SQS)."""
+    queue = template["Resources"][name]["Properties"]
+    mapping = next(
+        one
+        for one in of_type(template, "AWS::Lambda::EventSourceMapping").values()
+        if att(one["EventSourceArn"]) == name
+    )
+    function = template["Resources"][att(mapping["FunctionName"])]["Properties"]
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] >= 5
+    assert att(queue["RedrivePolicy"]["deadLetterTargetArn"]) in of_type(template, "AWS::SQS::Queue")
+
+
+def test_every_queue_is_encrypted_and_has_dead_letters_or_holds_them(template: dict[str, Any]) -> None:
+    """A message that nobody can handle must be found again, as long as SQS keeps it."""
+    dead = dead_letters(template)
+    for name, queue in of_type(template, "AWS::SQS::Queue").items():
+        assert queue["SqsManagedSseEnabled"] is True, name
+        assert ("RedrivePolicy" in queue) != (name in dead), name
+        if name in dead:
+            assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600, name
+
+
+def test_every_dead_letter_alarms(template: dict[str, Any]) -> None:
+    """Dead letters that nobody hears of are lost all the same."""
+    alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
+    watched = {
+        att(one["Dimensions"][0]["Value"])
+        for one in alarms
+        if one["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        and (one["Threshold"], one["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+    }
+    assert watched == dead_letters(template)
+
+
+def test_functions_stream_and_clock_alarm(template: dict[str, Any]) -> None:
+    """A function that fails, events that come late, and a clock that stands still are seen by nobody else."""
+    alarms = of_type(template, "AWS::CloudWatch::Alarm").values()
+    watched = {(one["MetricName"], att(one["Dimensions"][0]["Value"])) for one in alarms}
+    assert {("Errors", name) for name in FUNCTIONS} <= watched
+    assert {("IteratorAge", "Publish"), ("Invocations", "Wake")} <= watched
+    assert "5XXError" in {one["MetricName"] for one in alarms}
+    assert all(one["AlarmActions"] for one in alarms)
+
+
+def test_every_mapping_reports_single_failures(template: dict[str, Any]) -> None:
+    """Without it one poison message brings back its whole batch."""
+    mappings = of_type(template, "AWS::Lambda::EventSourceMapping")
+    assert {att(one["EventSourceArn"]) for one in mappings.values()} == {*QUEUES, "Table"}
+    for name, mapping in mappings.items():
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"], name
+
+
+def test_stream_is_retried_for_its_day_and_no_longer(template: dict[str, Any]) -> None:
+    """An outage of the bus loses nothing; what the stream would forget is put aside just before it does."""
+    mapping = template["Resources"]["PublishMapping"]["Properties"]
+    assert mapping["MaximumRetryAttempts"] == -1
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert 20 * 3600 < mapping["MaximumRecordAgeInSeconds"] < 24 * 3600
+    assert att(mapping["DestinationConfig"]["OnFailure"]["Destination"]) == "PublishDead"
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+
+
+def test_rules_put_aside_what_they_cannot_deliver(template: dict[str, Any]) -> None:
+    """EventBridge drops what it could not deliver for a day, unless told where to."""
+    for name, rule in of_type(template, "AWS::Events::Rule").items():
+        if "ScheduleExpression" not in rule:
+            assert all("DeadLetterConfig" in target for target in rule["Targets"]), name
+
+
+def test_rules_pass_on_what_their_functions_act_upon(template: dict[str, Any]) -> None:
+    """An event that no rule names is a mail that nobody gets; one that nobody knows is misspelt."""
+    known = {one.type for one in heirs(events.Data)}
+    telling = {"gate.opened", "gate.decided", "gate.closed", "delivery.due", *notify._ABOUT_THE_LAUNCH}
+    for name, acted_upon in (
+        ("NotifyRule", telling),
+        ("DeliverRule", telling),
+        ("LaunchRule", {"launch.cleared", "launch.change_requested"}),
+    ):
+        pattern = template["Resources"][name]["Properties"]["EventPattern"]
+        assert pattern["source"] == [events.SOURCE]
+        assert acted_upon <= set(pattern["detail-type"]) <= known, name
+
+
+def heirs(kind: type[events.Data]) -> Iterator[type[events.Data]]:
+    """Return every event that there is."""
+    for one in kind.__subclasses__():
+        if "type" in vars(one):
+            yield one
+        yield from heirs(one)
+
+
+def test_only_its_rule_may_fill_a_queue(template: dict[str, Any]) -> None:
+    """A queue that any rule of any account could fill would take anybody's cue."""
+    granted = {}
+    for policy in of_type(template, "AWS::SQS::QueuePolicy").values():
+        (statement,) = policy["PolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "events.amazonaws.com"}
+        assert statement["Action"] == "sqs:SendMessage"
+        for queue in policy["Queues"]:
+            granted[att(queue)] = att(statement["Condition"]["ArnEquals"]["aws:SourceArn"])
+    needed = {}
+    for name, rule in of_type(template, "AWS::Events::Rule").items():
+        for target in rule["Targets"]:
+            for arn in (target["Arn"], target.get("DeadLetterConfig", {}).get("Arn")):
+                if att(arn) in of_type(template, "AWS::SQS::Queue"):
+                    needed[att(arn)] = name
+    assert granted == needed
+
+
+def test_only_the_rule_may_publish_to_the_topic(template: dict[str, Any]) -> None:
+    """Subscribers of the topic take what it says for gonogo's word."""
+    (statement,) = template["Resources"]["TopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "sns:Publish"
+    assert att(statement["Condition"]["ArnEquals"]["aws:SourceArn"]) == "AllEventsRule"
+
+
+def test_only_publish_may_put_events(template: dict[str, Any]) -> None:
+    """Whoever could put an event could tell every subscriber that a launch was cleared."""
+    properties = template["Resources"]["BusPolicy"]["Properties"]
+    statement = properties["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
+        "Deny",
+        "*",
+        "events:PutEvents",
+    )
+    assert att(statement["Resource"]) == "Bus"
+    assert att(statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]) == "PublishRole"
+
+
+def test_every_function_logs_to_a_group_that_forgets(template: dict[str, Any]) -> None:
+    """A log group that Lambda makes by itself keeps everything for ever."""
+    groups = of_type(template, "AWS::Logs::LogGroup")
+    for name, function in of_type(template, "AWS::Serverless::Function").items():
+        assert att(function["LoggingConfig"]["LogGroup"]) in groups, name
+    assert {att(group["RetentionInDays"]) for group in groups.values()} == {"LogRetentionDays"}
+
+
+def test_api_is_throttled_and_logs_no_bodies(template: dict[str, Any]) -> None:
+    """A token is only ever in a body; data tracing would write it down."""
+    api = template["Resources"]["RestAPI"]["Properties"]
+    (settings,) = api["MethodSettings"]
+    assert settings["ThrottlingRateLimit"] > 0
+    assert settings["ThrottlingBurstLimit"] > 0
+    assert settings["DataTraceEnabled"] is False
+    assert "LoggingLevel" not in settings
+    logged = json.loads(api["AccessLogSetting"]["Fn::If"][1]["Format"])
+    assert not {"body", "path", "authorizer"} & {
+        part.split(".")[0].lower() for value in logged.values() for part in [value.removeprefix("$context.")]
+    }
+
+
+def test_clock_ticks_each_minute(template: dict[str, Any]) -> None:
+    """Reminders, expiries and lost events all wait for the next tick."""
+    rule = template["Resources"]["WakeRule"]["Properties"]
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    assert att(rule["Targets"][0]["Arn"]) == "Wake"
+    permission = template["Resources"]["WakePermission"]["Properties"]
+    assert att(permission["SourceArn"]) == "WakeRule"
+
+
+def test_dashboard_is_json(template: dict[str, Any]) -> None:
+    """CloudWatch takes the body as text, and says what is wrong with it only when it is deployed."""
+    body = json.loads(template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
+    assert len(body["widgets"]) == 6
+
+
+def test_template_has_no_yaml_left(package: packaged.Package) -> None:
+    """CloudFormation does not read YAML's aliases, and Chalice writes them."""
+    assert package.template.suffix == ".json"
+
+
+def environments(template: Mapping[str, Any]) -> Iterator[tuple[str, set[str]]]:
+    """Return the names of each function's environment."""
+    shared = set(template["Globals"]["Function"]["Environment"]["Variables"])
+    for name, function in of_type(template, "AWS::Serverless::Function").items():
+        yield name, shared | set(function.get("Environment", {}).get("Variables", {}))
+
+
+def test_each_function_is_told_only_what_it_needs(template: dict[str, Any]) -> None:
+    """A function that never hears of a key, a bus or a sender cannot leak or use it."""
+    everywhere = {"GONOGO_TABLE", "GONOGO_EPOCH"}
+    assert dict(environments(template)) == {
+        "APIHandler": everywhere | {"GONOGO_ISSUERS", "GONOGO_PEOPLE_KEYS", "GONOGO_HOOK_KEYS"},
+        "Publish": everywhere | {"GONOGO_BUS", "GONOGO_PUBLISH_DEAD"},
+        "Notify": everywhere | {"GONOGO_MAIL_FROM", "GONOGO_PEOPLE_KEYS", "GONOGO_PUBLIC_URL"},
+        "Deliver": everywhere | {"GONOGO_HOOK_KEYS", "GONOGO_PUBLIC_URL"},
+        "Launch": everywhere,
+        "Observe": everywhere,
+        "Wake": everywhere,
+    }
