@@ -246,13 +246,17 @@ class Client:
                 response = self._http.request(method, path, **options)
             except httpx.RequestError as error:
                 if not left:
-                    raise NoAnswerError(f"No answer from {self._http.base_url}: {_words(error)}") from error
+                    raise NoAnswerError(self._unanswered(method, error)) from error
             else:
                 if response.status_code not in PASSING or not left:
                     return _answer(response)
                 wait = _retry_after(response, wait)
             self._sleep(wait)
         raise AssertionError(tries)
+
+    def _unanswered(self, method: str, error: httpx.RequestError) -> str:
+        doubt = "" if method == "GET" else " It may have been done: look before you ask anew."
+        return f"No answer from {self._http.base_url} ({str(error) or type(error).__name__}).{doubt}"
 
 
 def new_idempotency_key() -> str:
@@ -348,10 +352,6 @@ def _submission(  # noqa: PLR0917 - the fields in the order that the API names t
 
 def _given(**fields: Any) -> Json:
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _words(error: httpx.RequestError) -> str:
-    return str(error) or type(error).__name__
 
 
 def _tries(verdict: Verdict) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
 
-from gonogo.cli import screen, views
+from gonogo.cli import parameters, screen, views
 from gonogo.cli.desk import Desk, Exit, IdArgument, JsonOption, desk
 from gonogo.client import Change, Client, Json, NoAnswerError, new_idempotency_key
 from gonogo.core import duration
@@ -71,10 +70,10 @@ def submit(
     if dry_run and wait:
         raise typer.BadParameter("a dry run makes nothing to wait for")
     limit, behalf = _seconds(timeout), _actor(on_behalf_of)
-    given = [_split(one) for one in parameter or ()]
+    given = [parameters.split(one) for one in parameter or ()]
     with desk(context).client() as client:
         asked: dict[str, Any] = {
-            "parameters": _parameters(client, template, given),
+            "parameters": parameters.typed(client, template, given),
             "reason": reason,
             "cost_center": cost_center,
             "name": name,
@@ -127,16 +126,20 @@ def list_launches(
     if as_json:
         screen.print_json(found)
         return
-    table = screen.table("LAUNCH", "STATE", "TEMPLATE", "A MONTH", wrap=("TEMPLATE",))
-    for one in found:
-        below = [screen.when(one["at"]), *([screen.actor(one["requester"])] if state is not None else [])]
-        table.add_row(
-            _lines(one["id"], *below),
+    rows = [
+        (
+            _lines(
+                one["id"],
+                screen.when(one["at"]),
+                *([screen.actor(one["requester"])] if state is not None else []),
+            ),
             screen.state(one["state"]),
             _lines(one["template"], *([one["name"]] if one["name"] else [])),
             screen.line(f"{one['monthly']} {one['currency']}"),
         )
-    screen.show(table)
+        for one in found
+    ]
+    screen.show(screen.table("LAUNCH", "STATE", "TEMPLATE", "A MONTH", wrap="TEMPLATE", rows=rows))
     tell_more(found, more)
 
 
@@ -179,14 +182,15 @@ def events(context: typer.Context, launch_id: IdArgument, as_json: JsonOption = 
     if as_json:
         screen.print_json(found)
         return
-    table = screen.table("SEQ", "WHEN", "WHAT", wrap=("WHAT",))
-    for one in found:
-        table.add_row(
+    rows = [
+        (
             screen.line(one["seq"]),
             screen.line(screen.when(one["time"])),
-            Group(screen.line(one["type"], "bold"), screen.under(*map(screen.line, _told(one["data"])))),
+            Group(screen.line(one["type"], "bold"), screen.under(screen.line(_told(one["data"])))),
         )
-    screen.show(table)
+        for one in found
+    ]
+    screen.show(screen.table("SEQ", "WHEN", "WHAT", wrap="WHAT", rows=rows))
 
 
 def templates(context: typer.Context, as_json: JsonOption = False) -> None:
@@ -290,75 +294,15 @@ def _actor(key: str | None) -> Actor | None:
         raise typer.BadParameter(str(error)) from error
 
 
-def _split(text: str) -> tuple[str, str, bool]:
-    """Read NAME=VALUE or NAME:=JSON as name, value, and whether the value is JSON."""
-    name, mark, value = text.partition("=")
-    if not mark or not name.removesuffix(":"):
-        raise typer.BadParameter(f"{text!r} is not NAME=VALUE")
-    return name.removesuffix(":"), value, name.endswith(":")
-
-
-def _parameters(client: Client, template: str, given: list[tuple[str, str, bool]]) -> dict[str, Any]:
-    """Return the parameters with the types that the template's JSON Schema gives them.
-
-    The template is read only if there is something to learn from it; what does not fit is sent as text, so
-    that the deployment says what is wrong with it.
-    """
-    rules: Mapping[str, Any] = {}
-    if not all(is_json for _, _, is_json in given):
-        schemas = [one["parameters"] for one in client.templates() if one["name"] == template]
-        rules = schemas[0].get("properties", {}) if schemas else {}
-    found: dict[str, Any] = {}
-    for name, value, is_json in given:
-        if name in found:
-            raise typer.BadParameter(f"the parameter {name!r} is given twice")
-        found[name] = _json(name, value) if is_json else _typed(rules.get(name), value)
-    return found
-
-
-def _json(name: str, text: str) -> Any:
-    try:
-        return _strict(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"the parameter {name!r} is not JSON: {error}") from error
-
-
-def _typed(rule: Any, text: str) -> Any:
-    """Return the text as the schema's type; as text where the schema takes text or it fits none."""
-    kinds = rule.get("type", ()) if isinstance(rule, dict) else ()
-    if kinds and "string" in ([kinds] if isinstance(kinds, str) else kinds):
-        return text
-    try:
-        return _strict(text)
-    except ValueError:
-        return text
-
-
-def _strict(text: str) -> Any:
-    return json.loads(text, parse_constant=_no_number, parse_float=_finite)
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is beyond all numbers")
-    return value
-
-
-def _told(data: Mapping[str, Any]) -> list[str]:
-    """Return what an event says beyond the launch that it is of, a line each."""
-    return [
-        f"{name}: {_word(value)}" for name, value in data.items() if name != "launch" and value is not None
-    ]
+def _told(data: Mapping[str, Any]) -> str:
+    """Return what an event says beyond the launch that it is of."""
+    said = {name: value for name, value in data.items() if name != "launch" and value is not None}
+    return ", ".join(f"{name} {_word(value)}" for name, value in said.items())
 
 
 def _word(value: Any) -> str:
     if isinstance(value, dict) and value.keys() == {"issuer", "subject"}:
         return screen.actor(value)
     if isinstance(value, list):
-        return ", ".join(map(_word, value)) or "-"
+        return " ".join(map(_word, value)) or "-"
     return value if isinstance(value, str) else json.dumps(value)

@@ -49,7 +49,9 @@ def publish(
     table: Annotated[
         str, typer.Option("--table", help="The table of the deployment: see its stack's outputs.")
     ],
-    region: Annotated[str, typer.Option("--region", help="Where the table is.", envvar="AWS_REGION")],
+    region: Annotated[
+        str, typer.Option("--region", help="Where the table is.", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"])
+    ],
     trust: Annotated[
         list[str] | None,
         typer.Option(
@@ -97,16 +99,25 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
     screen.show(
         screen.line(f"bundle {policy['bundle']}", "bold"), screen.line(f"prices {policy['price_version']}")
     )
-    gates = screen.table("GATE", "STAGE", "QUORUM", "WAITS", "", wrap=("",))
-    for one in sorted(policy["gates"], key=lambda gate: (gate["stage"], gate["name"])):
-        about = one["title"] + (", signed in" if one["login"] else "")
-        gates.add_row(
-            *map(screen.line, (one["name"], one["stage"], one["quorum"], one["expires_after"], about))
+    gates = [
+        (
+            screen.line(one["name"]),
+            screen.line(one["stage"]),
+            screen.line(one["quorum"]),
+            screen.line(one["expires_after"]),
+            screen.line(one["title"] + (", signed in" if one["login"] else "")),
         )
-    groups = screen.table("GROUP", "", wrap=("",))
-    for name, about in sorted(policy["groups"].items()):
-        groups.add_row(screen.line(name), screen.line(about))
-    screen.show(Text(), gates, Text(), groups, Text(), screen.block(policy["policies"].strip()))
+        for one in sorted(policy["gates"], key=lambda gate: (gate["stage"], gate["name"]))
+    ]
+    groups = [(screen.line(name), screen.line(about)) for name, about in sorted(policy["groups"].items())]
+    screen.show(
+        Text(),
+        screen.table("GATE", "STAGE", "QUORUM", "WAITS", "", wrap="", rows=gates),
+        Text(),
+        screen.table("GROUP", "", wrap="", rows=groups),
+        Text(),
+        screen.block(policy["policies"].strip()),
+    )
 
 
 def _checked(context: typer.Context, folder: Path) -> tuple[dict[str, str], Report]:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import typer
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -84,15 +85,27 @@ def problem(error: ClientError) -> None:
         tell(line(f"{heading}: {error.detail}", "red"))
 
 
-def table(*headings: str, wrap: Sequence[str] = ()) -> Table:
-    """Return an empty table; the columns named in `wrap` give way when the screen is narrow."""
+def table(*headings: str, wrap: str, rows: Iterable[Sequence[RenderableType]]) -> Table:
+    """Return a table; the column `wrap` gives way first on a narrow screen, and nothing is cut."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
     for heading in headings:
-        if heading in wrap:
-            made.add_column(heading, overflow="fold")
-        else:
-            made.add_column(heading, no_wrap=True, overflow="fold")
+        made.add_column(heading, no_wrap=heading != wrap, overflow="fold", min_width=len(heading) or 8)
+    for row in rows:
+        made.add_row(*map(_Folded, row))
     return made
+
+
+class _Folded:
+    """A cell that folds: rich cuts the cells of a column that keeps its room before others."""
+
+    def __init__(self, cell: RenderableType) -> None:
+        self._cell = cell
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self._cell, options.update(no_wrap=False, overflow="fold"))
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._cell)
 
 
 def when(text: str | None) -> str:
@@ -115,7 +128,7 @@ def state(name: str) -> Text:
 
 
 def under(*rows: RenderableType) -> Padding:
-    """Return rows set in, below what they belong to, so that no text of theirs can pass for a line of ours."""
+    """Return rows set in below what they belong to, so that no text of theirs can pass for a line of ours."""
     return Padding(Group(*rows), (0, 0, 0, 2), expand=False)
 
 
