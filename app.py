@@ -16,7 +16,8 @@ class Switchboard(Chalice):
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Answer one request."""
         answer: dict[str, Any] = super().__call__(event, context)
-        if answer["statusCode"] >= 400 and "problem+json" not in str(answer.get("headers", {})):  # noqa: PLR2004
+        ours = any(kind in str(answer.get("headers", {})) for kind in ("application/problem+json", "text/html"))
+        if answer["statusCode"] >= 400 and not ours:  # noqa: PLR2004
             from functions import refusals  # noqa: PLC0415
 
             return refusals.as_problem(answer)
@@ -156,7 +157,7 @@ def pointer(id: str) -> Any:  # noqa: A002
 @app.route("/", methods=["GET"])
 def front() -> Any:
     """The front page."""
-    return _pages().landing()
+    return _pages().landing(app.current_request.context["path"])
 
 
 @app.lambda_function(name="publish")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 from chalice.app import Response
@@ -19,6 +19,7 @@ from gonogo.core.policy import Principal
 from gonogo.service import change, decide, identity, read, submit
 from gonogo.service.identity import SignedIn
 
+T = TypeVar("T")
 MOST_ITEMS = 100
 ITEMS = 25
 
@@ -40,7 +41,7 @@ def submit_launch(request: Request) -> Response:
     query = _query(request, "dry_run")
     dry = _flag(query, "dry_run")
     asker = _signed_in(request)
-    asked = strict.decode(request.raw_body, bodies.Submit).request()
+    asked = _body(request, bodies.Submit).request()
     if dry:
         return _reply(bodies.dry_run(submit.prepare(gonogo().resolver, asker, asked)))
     launch = submit.submit(gonogo(), asker, asked, _idempotency_key(request))
@@ -92,7 +93,7 @@ def decide_launch(request: Request, launch_id: str) -> Response:
     """POST /v1/launches/{id}/decisions."""
     _query(request)
     decider = _signed_in(request)
-    said = strict.decode(request.raw_body, bodies.Decide)
+    said = _body(request, bodies.Decide)
     return _launch(
         decide.decide(
             gonogo(),
@@ -110,7 +111,7 @@ def decide_launch(request: Request, launch_id: str) -> Response:
 def decide_by_token(request: Request) -> Response:
     """POST /v1/decisions: the token is the authority, and there is no other."""
     _query(request)
-    said = strict.decode(request.raw_body, bodies.DecideByToken)
+    said = _body(request, bodies.DecideByToken)
     launch = decide.by_token(gonogo(), said.token, verdict=said.verdict, digest=None, comment=said.comment)
     return _launch(launch)
 
@@ -120,7 +121,7 @@ def change_launch(request: Request, launch_id: str, command: Command) -> Respons
     """POST /v1/launches/{id}/{cancel|retry|stop|start|terminate}."""
     _query(request)
     actor = _signed_in(request)
-    strict.decode(request.raw_body or b"{}", bodies.Nothing)
+    _body(request, bodies.Nothing, empty=b"{}")
     if command == "cancel":
         return _launch(change.cancel(gonogo(), actor, launch_id))
     if command == "retry":
@@ -163,6 +164,11 @@ def openapi() -> Response:
     from functions.openapi import document  # noqa: PLC0415 - only this route pays for it
 
     return _reply(document())
+
+
+def _body(request: Request, kind: type[T], *, empty: bytes = b"") -> T:
+    strict.check_type(request.headers.get("content-type"))
+    return strict.decode(request.raw_body or empty, kind)
 
 
 def _signed_in(request: Request) -> SignedIn:

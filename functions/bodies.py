@@ -19,19 +19,24 @@ from gonogo.ports import Page
 from gonogo.service.read import InboxEntry
 from gonogo.service.submit import Prepared
 
-Line = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")]
+END = r"$(?!\n)"
+"""The end of a text in Python and ECMA-262 alike: Python's `$` alone stands before a last line feed too."""
+
+Line = Annotated[
+    str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+" + END)
+]
 Text = Annotated[
     str, Meta(min_length=1, max_length=1000, pattern=r"^(?=[\s\S]*\S)[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")
 ]
-CostCenter = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/@+=-]{0,63}$")]
-Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+CostCenter = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/@+=-]{0,63}" + END)]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}" + END)]
 Verdict = Literal["approve", "reject", "revoke"]
 
 
 class ActorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Somebody, by issuer and subject as in their tokens."""
 
-    issuer: Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[^#\s]+$")]
+    issuer: Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[^#\s]+" + END)]
     subject: Annotated[str, Meta(min_length=1, max_length=255)]
 
     def actor(self) -> Actor:
@@ -42,7 +47,7 @@ class ActorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Submit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A launch request."""
 
-    template: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    template: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}" + END)]
     parameters: dict[str, Any] = {}
     reason: Text
     cost_center: CostCenter

@@ -29,7 +29,9 @@ def _policy(directives: Mapping[str, str]) -> str:
     return "; ".join(f"{name} {value}" for name, value in directives.items())
 
 
-SECURITY_HEADERS: Mapping[str, str] = MappingProxyType({**_COMMON, "Content-Security-Policy": _policy(_CLOSED)})
+SECURITY_HEADERS: Mapping[str, str] = MappingProxyType(
+    {**_COMMON, "Content-Security-Policy": _policy(_CLOSED)}
+)
 """What every answer carries that is no page."""
 
 

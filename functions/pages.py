@@ -1,7 +1,7 @@
 """The pages that people see: a code is shown what it is for, and a person types what it decides.
 
-No page sets a cookie, and none but the form for the code has a script. Nothing is decided by a click: a person
-types GO, NO-GO or REVOKE, which no scanner of links does, however many controls it presses.
+No page sets a cookie, and none but the form for the code has a script. Nothing is decided by a click: a
+person types GO, NO-GO or REVOKE, which no scanner of links does, however many controls it presses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from chalice.app import Response
 
-from functions import wording
+from functions import problem, wording
 from functions.bodies import Text
 from functions.headers import page_headers
 from functions.rendering import inline, templates
@@ -26,7 +26,7 @@ from gonogo.core import errors, token
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
 from gonogo.core.gates import GateState
-from gonogo.core.launch import Launch, State
+from gonogo.core.launch import State
 from gonogo.ports import Outside
 from gonogo.service import decide as deciding
 from gonogo.service.decide import Shown, Verdict
@@ -57,12 +57,12 @@ class Request(Protocol):
         """The body as it came."""
 
 
-class _Refused(Exception):
-    """The request is none that our own forms send."""
+class _NotOurFormError(Exception):
+    """The request is none that our own form sends."""
 
-    def __init__(self, status: HTTPStatus, heading: str, *sentences: str) -> None:
-        super().__init__(heading)
-        self.status, self.heading, self.sentences = status, heading, sentences
+    def __init__(self, status: HTTPStatus, *sentences: str) -> None:
+        super().__init__(*sentences)
+        self.status, self.sentences = status, sentences
 
 
 def _guarded(page: Callable[P, Response]) -> Callable[P, Response]:
@@ -92,10 +92,10 @@ def form() -> Response:
 
 @_guarded
 def landing(path: str = "/") -> Response:
-    """GET /: what this is. `path` is as it was asked for: without its slash, relative links would go astray."""
+    """GET /: what this is. `path` is what was asked for: without its last slash, links would go astray."""
     if not path.endswith("/"):
-        headers = {**page_headers(style=""), "Location": path.rpartition("/")[2] + "/"}
-        return Response(body="", status_code=HTTPStatus.PERMANENT_REDIRECT, headers=headers)
+        there = {"Location": path.rpartition("/")[2] + "/"}
+        return Response("", {**page_headers(style=""), **there}, HTTPStatus.PERMANENT_REDIRECT)
     return _page("landing.html")
 
 
@@ -109,50 +109,35 @@ def pointer(launch_id: str) -> Response:
 @_guarded
 def decide(request: Request) -> Response:
     """POST /decide: with a code alone, show what it is for; with an answer to the digest shown, decide."""
+    code = ""
     try:
         fields = _fields(request)
-    except _Refused as refused:
-        return _refusal(refused.status, refused.heading, *refused.sentences)
-    code = fields["code"]
-    try:
+        code = fields["code"]
         if "answer" in fields:
             return _decide(gonogo(), code, fields)
         return _shown(gonogo(), code, deciding.show(gonogo(), code))
-    except errors.TokenInvalidError as error:
-        return _refusal(HTTPStatus.NOT_FOUND, "This code does not work", str(error))
-    except errors.NotFoundError as error:
-        return _refusal(HTTPStatus.NOT_FOUND, "There is no such thing any more", str(error))
-    except errors.NotPermittedError as error:
-        return _refusal(HTTPStatus.FORBIDDEN, "Not by you", str(error), "Nothing was changed.")
-    except errors.ConflictError as error:
-        return _refusal(HTTPStatus.CONFLICT, "Not as things stand", str(error), "Nothing was changed.", code=code)
-    except (errors.LaterError, errors.BusyError, errors.PolicyMissingError) as error:
-        log.warning("a decision page must wait: %s", error)
-        return _refusal(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "Please try again",
-            "Something that this needs did not answer just now. In a minute, open your link again: it shows what"
-            " is recorded.",
-        )
+    except _NotOurFormError as error:
+        return _refusal(error.status, "This is not our form", *error.sentences, "Nothing was changed.")
+    except errors.GonogoError as error:
+        return _refused(error, code)
 
 
 def _fields(request: Request) -> dict[str, str]:
-    """Return the form's fields, each once and each known."""
+    """Return the form's fields, each once and each known.
+
+    Raises:
+        _NotOurFormError: another site sent it, or it is of another type, too large, or otherwise not ours.
+    """
     if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-        raise _Refused(
-            HTTPStatus.FORBIDDEN,
-            "This came from another site",
-            "Only our own page may send a decision. Nothing was changed. Open the link in your mail instead.",
+        raise _NotOurFormError(
+            HTTPStatus.FORBIDDEN, "It came from another site. Open the link that you were sent instead."
         )
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != FORM:
-        raise _Refused(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "This is no form", f"Send {FORM}. Machines post to v1/decisions."
-        )
+        raise _NotOurFormError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send {FORM}.")
     body = request.raw_body
     if len(body) > LARGEST:
-        raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "This is too large", f"{LARGEST} bytes at most.")
-    malformed = _Refused(HTTPStatus.BAD_REQUEST, "This is not our form", "Nothing was changed.")
+        raise _NotOurFormError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"It has {LARGEST} bytes at most.")
     try:
         pairs = parse_qsl(
             body.decode("ascii"),
@@ -163,12 +148,11 @@ def _fields(request: Request) -> dict[str, str]:
             max_num_fields=len(DECIDING) + 1,
         )
     except ValueError:
-        raise malformed from None
+        raise _NotOurFormError(HTTPStatus.BAD_REQUEST) from None
     fields = dict(pairs)
-    if len(fields) != len(pairs) or set(fields) - {"comment"} not in (ASKING, DECIDING):
-        raise malformed
-    if "comment" in fields and "answer" not in fields:
-        raise malformed
+    known = (ASKING, DECIDING, DECIDING | {"comment"})
+    if len(fields) != len(pairs) or fields.keys() not in known:
+        raise _NotOurFormError(HTTPStatus.BAD_REQUEST)
     return fields
 
 
@@ -198,32 +182,35 @@ def _comment(text: str) -> str | None:
 def _decide(outside: Outside, code: str, fields: Mapping[str, str]) -> Response:
     verdict = _verdict(fields["answer"])
     if verdict is None:
-        return _asked_again(outside, code, "Nothing is decided. Type {words}, and nothing else.")
+        return _asked_again(outside, fields, "Nothing is decided. Type {words}, and nothing else.")
     try:
         comment = _comment(fields.get("comment", ""))
     except msgspec.ValidationError:
         return _asked_again(
             outside,
-            code,
-            f"Nothing is decided. A comment has at most {LONGEST_COMMENT} characters, and no control characters.",
+            fields,
+            f"Nothing is decided. A comment has {LONGEST_COMMENT} characters at most, and none of control.",
         )
     before = outside.now()
     claim, _, _ = token.read(code, now=before, epoch=outside.epoch)
     launch = deciding.by_token(outside, code, verdict=verdict, digest=fields["digest"], comment=comment)
     shown = Shown(launch=launch, gate=launch.gate(claim.gate), actor=claim.actor)
     if verdict == "revoke":
-        return _decided(outside, code, shown, heading="Your decision is taken back", note="It counts no longer.")
+        return _decided(
+            outside, code, shown, heading="Your decision is taken back", note="It counts no longer."
+        )
     own = shown.gate.decision_of(claim.actor)
     if own is not None and own.at < before:
         return _said_before(outside, code, shown, note="It was recorded before; nothing was changed now.")
     return _decided(outside, code, shown, heading=f"{wording.VERDICTS[verdict]} is recorded")
 
 
-def _asked_again(outside: Outside, code: str, fault: str) -> Response:
-    return _shown(outside, code, deciding.show(outside, code), fault=fault)
+def _asked_again(outside: Outside, fields: Mapping[str, str], fault: str) -> Response:
+    code = fields["code"]
+    return _shown(outside, code, deciding.show(outside, code), fault=fault, comment=fields.get("comment", ""))
 
 
-def _shown(outside: Outside, code: str, shown: Shown, fault: str = "") -> Response:
+def _shown(outside: Outside, code: str, shown: Shown, fault: str = "", comment: str = "") -> Response:
     """Show the question, or what became of it."""
     launch, gate = shown.launch, shown.gate
     waits = launch.state is State.PENDING_APPROVAL
@@ -239,7 +226,8 @@ def _shown(outside: Outside, code: str, shown: Shown, fault: str = "") -> Respon
         actor=shown.actor,
         people=_people(outside),
         code=code,
-        fault=fault.format(words="GO or NO-GO"),
+        fault=fault.format(words="GO or NO\u2011GO"),
+        comment=comment,
         longest=LONGEST_COMMENT,
     )
 
@@ -274,9 +262,27 @@ def _people(outside: Outside) -> Mapping[Actor, Person]:
     return outside.policies.current().people
 
 
+def _refused(error: errors.GonogoError, code: str) -> Response:
+    """Say why not, by the table that the API says it by; what went wrong outside is for the log."""
+    status, _, title = problem.status_of(error)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise error
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        log.warning("a decision must wait: %s", error)
+        return _refusal(
+            status,
+            "Please try again",
+            "Something that this needs did not answer just now. Open your link again in a minute: it shows"
+            " what is recorded.",
+        )
+    known = not isinstance(error, errors.TokenInvalidError)
+    sentences = (str(error), "Nothing was changed.") if known else (str(error),)
+    return _refusal(status, title, *sentences, code=code if status == HTTPStatus.CONFLICT else "")
+
+
 def _refusal(status: HTTPStatus, heading: str, *sentences: str, code: str = "") -> Response:
     made = _page("refused.html", status=status, heading=heading, sentences=sentences, code=code)
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         made.headers["Retry-After"] = RETRY_AFTER
     return made
 
@@ -286,6 +292,8 @@ def _style() -> Any:
     return inline("page/style.css")
 
 
-def _page(name: str, *, status: HTTPStatus = HTTPStatus.OK, script: str | None = None, **told: Any) -> Response:
+def _page(
+    name: str, *, status: HTTPStatus = HTTPStatus.OK, script: str | None = None, **told: Any
+) -> Response:
     body = templates().get_template(f"page/{name}").render(style=_style(), script=script or "", **told)
-    return Response(body=body, status_code=status, headers=page_headers(style=_style(), script=script))
+    return Response(body, {**page_headers(style=_style(), script=script)}, status)

@@ -13,12 +13,14 @@ from chalice.app import Response
 
 from functions.bodies import FaultView, Problem
 from functions.headers import SECURITY_HEADERS
+from functions.strict import MediaTypeError
 from gonogo.core import errors
 
 log = logging.getLogger("gonogo")
 F = TypeVar("F", bound=Callable[..., Response])
 
 TABLE: dict[type[errors.GonogoError], tuple[HTTPStatus, str, str]] = {
+    MediaTypeError: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media-type", HTTPStatus.UNSUPPORTED_MEDIA_TYPE.phrase),
     errors.TooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The body is too large"),
     errors.InvalidError: (HTTPStatus.BAD_REQUEST, "invalid", "The request breaks a rule"),
     errors.NotAuthenticatedError: (HTTPStatus.UNAUTHORIZED, "not-authenticated", "Sign in"),

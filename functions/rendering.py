@@ -1,4 +1,4 @@
-"""The templates: what is put into them is escaped, is shown even where it would not be seen, and is never missing."""
+"""The templates: what is put into them is escaped, is visible whatever it is, and is never missing."""
 
 from __future__ import annotations
 

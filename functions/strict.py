@@ -9,11 +9,26 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from gonogo.core.errors import Fault, InvalidError, TooLargeError
+from gonogo.core.errors import Fault, GonogoError, InvalidError, TooLargeError
 
 LARGEST = 256 * 1024
 DEEPEST = 32
+JSON = "application/json"
 T = TypeVar("T")
+
+
+class MediaTypeError(GonogoError):
+    """The body is not sent as JSON."""
+
+
+def check_type(sent: str | None) -> None:
+    """Take one media type for JSON, or none at all; Chalice takes lists too, and `*/*`.
+
+    Raises:
+        MediaTypeError: it is another (RFC 9110, 8.3: a Content-Type is a single one).
+    """
+    if sent is not None and sent.partition(";")[0].strip().lower() != JSON:
+        raise MediaTypeError(f"Send {JSON}.")
 
 
 def decode(raw: bytes, kind: type[T]) -> T:

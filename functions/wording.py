@@ -95,8 +95,8 @@ def length(text: str) -> str:
 
 
 def what(plan: Plan) -> str:
-    """Return what is launched, such as 2 × t3.micro in us-east-1."""
-    units = ", ".join(f"{unit.quantity} × {unit.kind}" for unit in plan.units)
+    """Return what is launched, such as 2 of t3.micro in us-east-1, with a sign for `of`."""
+    units = ", ".join(f"{unit.quantity} \N{MULTIPLICATION SIGN} {unit.kind}" for unit in plan.units)
     return f"{units or plan.template} in {plan.region}"
 
 

@@ -13,7 +13,7 @@ from gonogo.core.actor import Actor
 from gonogo.core.item import Item, Listed
 
 Channel = Literal["mail", "webhook"]
-Topic = Literal["decide", "closed", "confirmed", "cleared", "rejected", "expired", "cancelled", "started", "failed", "change_failed"]
+Topic = Literal["decide", "closed", "confirmed", "cleared", "rejected", "expired", "started", "failed", "change_failed"]
 
 CLAIM = timedelta(minutes=5)
 """How long a claim keeps others from sending the same notice: longer than any sender may run."""
@@ -103,7 +103,7 @@ def new(
 def sendable(delivery: Delivery, channel: Channel, at: datetime) -> bool:
     """Tell whether this channel waits to be sent now."""
     sending = delivery.channels.get(channel)
-    if sending is None or sending.state in ("sent", "failed"):
+    if sending is None or sending.state in ("sent", "failed") or _is_lost(sending, at):
         return False
     return sending.not_before is None or at >= sending.not_before
 
