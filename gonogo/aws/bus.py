@@ -15,6 +15,21 @@ from gonogo.core.event import SOURCE
 from gonogo.ports import PoisonError
 
 
+_PASSING = PASSING | {
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "MissingAuthenticationToken",
+    "OptInRequired",
+    "RequestExpired",
+    "ResourceNotFoundException",
+    "UnrecognizedClientException",
+}
+"""What passes, and what passes once somebody mends it: it is about who puts, or on which bus, and not about the event."""
+
+
 class EventBridge:
     """`ports.Bus` on EventBridge: the detail of an entry is the CloudEvent."""
 
@@ -46,7 +61,7 @@ class EventBridge:
         failed = [
             (index, one) for index, one in enumerate(answer["Entries"]) if one.get("ErrorCode")
         ] if answer.get("FailedEntryCount") else []
-        passing = [one for _, one in failed if one["ErrorCode"] in PASSING]
+        passing = [one for _, one in failed if one["ErrorCode"] in _PASSING]
         if passing:
             raise LaterError(f"{passing[0]['ErrorCode']}: {passing[0].get('ErrorMessage', '')}")
         if failed:
@@ -54,13 +69,18 @@ class EventBridge:
 
     def _apart(self, entries: list[dict[str, Any]], error: RefusedError) -> None:
         """Put entries one by one where the bus refused them together, to find which it is."""
-        if error.code in ("AccessDeniedException", "ResourceNotFoundException", "UnrecognizedClientException"):
+        if error.code in _PASSING:
             raise LaterError(str(error))
         poison = []
         for index, entry in enumerate(entries):
             try:
-                call(self._events.put_events, Entries=[entry])
+                (said,) = call(self._events.put_events, Entries=[entry])["Entries"]
             except RefusedError:
+                poison.append(index)
+                continue
+            if said.get("ErrorCode") in _PASSING:
+                raise LaterError(f"{said['ErrorCode']}: {said.get('ErrorMessage', '')}")
+            if said.get("ErrorCode"):
                 poison.append(index)
         raise PoisonError(poison, str(error))
 

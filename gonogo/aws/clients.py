@@ -33,6 +33,17 @@ PASSING = frozenset(
 )
 """Error codes that pass (AWS API references, "Common errors"), by whatever service."""
 
+FULL = frozenset(
+    {
+        "InsufficientCapacity",
+        "InsufficientHostCapacity",
+        "InsufficientInstanceCapacity",
+        "InsufficientReservedInstanceCapacity",
+        "InsufficientVolumeCapacity",
+    }
+)
+"""Error codes that come as a server's fault, and yet mean no: nothing was made (EC2 API reference, "Error codes")."""
+
 
 def client(service: str, region: str) -> Any:
     """Return a boto3 client; it costs tens to hundreds of milliseconds, so make it when first needed."""
@@ -61,7 +72,7 @@ def call(operation: Callable[..., T], **arguments: Any) -> T:
         said = error.response.get("Error", {})
         code = str(said.get("Code", "Unknown"))
         http = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if code in PASSING or http >= 500:  # noqa: PLR2004 - the server's own faults (RFC 9110, 15.6)
+        if code not in FULL and (code in PASSING or http >= 500):  # noqa: PLR2004 - 5xx: RFC 9110, 15.6
             raise LaterError(f"{code}: {said.get('Message', '')}") from error
         raise RefusedError(code, str(said.get("Message", ""))) from error
     except BotoCoreError as error:

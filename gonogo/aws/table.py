@@ -7,7 +7,7 @@ written, so that older and newer code can run side by side, each leaving alone w
 from __future__ import annotations
 
 import base64
-import binascii
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -189,7 +189,7 @@ class Table:
         try:
             return getattr(self._table, operation)(*arguments, **options)
         except (PutError, UpdateError) as error:
-            if error.cause_response_code == "ConditionalCheckFailedException":
+            if _code(error) == "ConditionalCheckFailedException":
                 raise _ConditionError from None
             raise _translated(error) from error
         except PynamoDBException as error:
@@ -210,9 +210,16 @@ _PASSING = {
 }
 
 
+def _code(error: PynamoDBException) -> str | None:
+    """Return AWS's word for it; None where no answer came, on which pynamodb's own property raises."""
+    said: Mapping[str, Any] = getattr(error.cause, "response", None) or {}
+    code: str | None = said.get("Error", {}).get("Code")
+    return code
+
+
 def _translated(error: PynamoDBException) -> Exception:
     """Return LaterError for what passes and for what nobody knows the end of; faults of ours stay as they are."""
-    code = error.cause_response_code
+    code = _code(error)
     if code is None or code in _PASSING:
         return LaterError(f"the table did not answer: {code or error}")
     return error
@@ -239,11 +246,18 @@ def _write_cursor(at: str) -> str:
     return base64.urlsafe_b64encode(at.encode()).rstrip(b"=").decode()
 
 
+_POSITION = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z#[A-Za-z0-9-]+", re.ASCII)
+
+
 def _read_cursor(cursor: str) -> str:
+    """Return the position that a cursor stands for; only the one form in which it was given is read."""
     try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except (binascii.Error, UnicodeError, ValueError):
-        raise InvalidError(Fault("/cursor", "cursor", "is not a cursor that this list gave")) from None
+        at = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        at = ""
+    if not _POSITION.fullmatch(at) or _write_cursor(at) != cursor:
+        raise InvalidError(Fault("/cursor", "cursor", "is not a cursor that this list gave"))
+    return at
 
 
 _RENAMED = {"at": "created_at"}

@@ -144,7 +144,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         faults = [
             Fault(
                 "/parameters" + pointer,
-                str(getattr(error.kind, "name", type(error.kind).__name__)),
+                str(error.schema_path[-1]),
                 error.message,
             )
                 for error in self.validators[template].iter_errors(whole)
@@ -428,6 +428,11 @@ def reads_claimed(node: Any) -> bool:
     return False
 
 
+def _elsewhere(uri: str) -> Any:
+    """Refuse to fetch a schema: a bundle is whole."""
+    raise ValueError(f"Retrieval is disabled, for a bundle is whole: {uri}")
+
+
 def _closed(template: Template) -> Template:
     """Refuse parameters that the template does not name, unless it says otherwise itself."""
     parameters = {"type": "object", "additionalProperties": False, **template.parameters}
@@ -439,9 +444,9 @@ def _template_faults(
 ) -> Iterator[Fault]:
     where = f"templates/{name}.toml"
     try:
-        validators[name] = jsonschema_rs.validator_for(template.parameters, offline=True)
+        validators[name] = jsonschema_rs.validator_for(template.parameters, retriever=_elsewhere)
     except ValueError as error:
-        yield Fault(where, "parameters", f"is not a JSON Schema: {error}")
+        yield Fault(where, "parameters", f"is not a JSON Schema: {str(error).splitlines()[0]}")
         return
     properties = template.parameters.get("properties", {})
     if set(template.spec) == {"parameter"}:

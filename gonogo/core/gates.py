@@ -16,6 +16,10 @@ Verdict = Literal["approve", "reject"]
 Channel = Literal["api", "link", "webhook"]
 
 
+REVOKED = "revoked"
+"""Why a decision counts no longer when its actor took it back."""
+
+
 class GateState(StrEnum):
     """Where a gate stands."""
 
@@ -73,6 +77,10 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     def decision_of(self, actor: Actor) -> Decision | None:
         """Return the decision of this actor that counts, if there is one."""
         return next((one for one in self.counting if one.actor == actor), None)
+
+    def took_back(self, actor: Actor) -> bool:
+        """Tell whether what this actor said last was taken back by the actor."""
+        return any(one.actor == actor and one.void == REVOKED for one in self.decisions)
 
     def opened(self, at: datetime) -> Gate:
         """Return the gate open for a new round; the clock starts now."""

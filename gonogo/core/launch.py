@@ -25,7 +25,7 @@ from gonogo.core.errors import (
     TransitionNotAllowedError,
 )
 from gonogo.core.event import LaunchFacts
-from gonogo.core.gates import Channel, Decision, Gate, GateState, Verdict, stage_to_open
+from gonogo.core.gates import REVOKED, Channel, Decision, Gate, GateState, Verdict, stage_to_open
 from gonogo.core.item import CUE_LONGEST, Item, Listed
 from gonogo.core.plan import Question
 
@@ -253,16 +253,20 @@ def decide(
 def revoke(launch: Launch, *, gate: str, actor: Actor, channel: Channel, at: datetime) -> Launch:
     """Take back one's decision, while the launch still waits for approval; a gate that was GO may open again.
 
+    Taking back what is taken back already changes nothing.
+
     Raises:
         GateNotOpenError: the actor has no decision to take back.
         TransitionNotAllowedError: the launch waits no longer.
     """
     this = launch.gate(gate)
+    if this.took_back(actor):
+        return launch
     before = this.decision_of(actor)
     if before is None:
         raise GateNotOpenError(gate, "without a decision of yours")
     launch.require("revoke a decision on", State.PENDING_APPROVAL)
-    changed = this.voided(frozenset({actor}), "revoked").short_of_quorum()
+    changed = this.voided(frozenset({actor}), REVOKED).short_of_quorum()
     launch = _with_gate(launch, changed)
     launch = launch.happened(at, _decision_event(launch, changed, actor, "revoke", channel))
     return _advance(launch, at).next_version()
@@ -352,9 +356,13 @@ def record_failed(launch: Launch, *, code: str, message: str, at: datetime) -> L
 def retry(launch: Launch, *, at: datetime) -> Launch:
     """Try a failed launch again, as another attempt of the same approved plan.
 
+    The very same launch is returned where that is under way already, or has gone well.
+
     Raises:
         TransitionNotAllowedError: it has not failed.
     """
+    if launch.attempt > 1 and launch.state in (State.PENDING, State.LAUNCHING, State.RUNNING):
+        return launch
     launch.require("retry", State.FAILED)
     return _clear(launch.changed(state=State.PENDING, attempt=launch.attempt + 1), at).next_version()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -74,7 +75,8 @@ def show(outside: Outside, text: str) -> Shown:
         GateNotOpenError, StaleDigestError, NotPermittedError: it is, and why it counts no longer.
     """
     claim, launch = _verified(outside, text)
-    gate = _still_counts(launch, claim, eligible(outside, launch, claim.gate))
+    now = outside.policies.current()
+    gate = _still_counts(launch, claim, eligible(outside, launch, claim.gate, now), now)
     return Shown(launch=launch, gate=gate, actor=claim.actor)
 
 
@@ -90,8 +92,17 @@ def by_token(
         NotPermittedError, ConflictError: it is, and why it may not be; nothing is changed.
     """
     claim, launch = _verified(outside, text)
-    may = eligible(outside, launch, claim.gate)
-    _still_counts(launch, claim, may)
+    now = outside.policies.current()
+    may = eligible(outside, launch, claim.gate, now)
+
+    def still(this: Launch) -> None:
+        try:
+            _still_counts(this, claim, may, now)
+        except GateNotOpenError:
+            if verdict != "revoke" or not this.gate(claim.gate).took_back(claim.actor):
+                raise
+
+    still(launch)
     if digest is not None and digest != launch.digest:
         raise StaleDigestError
     return _decide(
@@ -104,6 +115,7 @@ def by_token(
         channel="link" if claim.keys == "people" else "webhook",
         comment=comment,
         may=may,
+        still=still,
     )
 
 
@@ -128,10 +140,13 @@ def _decide(
     channel: Channel,
     comment: str | None,
     may: frozenset[Actor],
+    still: Callable[[Launch], None] = lambda _launch: None,
 ) -> Launch:
+    """Decide; `still` raises if the launch, as it is when it is written, is one on which the code counts no longer."""
     now = outside.now()
 
     def command(this: Launch) -> Launch:
+        still(this)
         if verdict == "revoke":
             return launches.revoke(this, gate=gate, actor=actor, channel=channel, at=now)
         return launches.decide(
@@ -159,8 +174,11 @@ def _verified(outside: Outside, text: str) -> tuple[Claim, Launch]:
     return claim, launch
 
 
-def _still_counts(launch: Launch, claim: Claim, may: frozenset[Actor]) -> Gate:
-    """Return the gate if a verified token still lets its actor speak on it, or say why not."""
+def _still_counts(launch: Launch, claim: Claim, may: frozenset[Actor], policy_now: Bundle) -> Gate:
+    """Return the gate if a verified token still lets its actor speak on it, or say why not.
+
+    A decision may be repeated, or taken back, by the code of the round that it was made in.
+    """
     gate = launch.gate(claim.gate)
     if claim.digest.hex() != launch.digest:
         raise StaleDigestError
@@ -168,10 +186,19 @@ def _still_counts(launch: Launch, claim: Claim, may: frozenset[Actor]) -> Gate:
         raise SelfApprovalError
     if gate.login:
         raise NotPermittedError(f"The gate {gate.name!r} takes decisions of people who are signed in only.")
+    if claim.keys == "hook" and not _reads_alone(policy_now, claim.actor):
+        raise NotPermittedError("A code that came by webhook counts for whom policy gives a private one only.")
     if claim.actor not in may:
         raise NotEligibleError(gate.name)
-    if gate.decision_of(claim.actor) is not None:
+    before = gate.decision_of(claim.actor)
+    if before is not None and before.round == claim.round:
         return gate
     if claim.round != gate.round:
         raise GateNotOpenError(gate.name, f"in round {gate.round}, and the code is of round {claim.round}")
     return gate
+
+
+def _reads_alone(policy_now: Bundle, actor: Actor) -> bool:
+    """Tell whether nobody but the actor reads the actor's webhook: only there does a code prove who answers."""
+    whom = policy_now.people.get(actor)
+    return whom is not None and whom.webhook is not None and whom.webhook.private

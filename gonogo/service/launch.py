@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from gonogo.core import launch as launches
 from gonogo.core import policy
@@ -52,10 +53,8 @@ def _claim(outside: Outside, item: Launch) -> Launch:
         if this.state is not State.PENDING:
             return this
         now = outside.now()
-        if this.question.digest != this.digest:
-            return launches.record_failed(
-                this, code="DigestMismatch", message="The plan is not the one that was approved.", at=now
-            )
+        if not _is_what_was_approved(this):
+            return _another_plan(this, now)
         current = outside.policies.current()
         refused = _may_ask_no_longer(outside, this, current)
         if refused:
@@ -66,6 +65,18 @@ def _claim(outside: Outside, item: Launch) -> Launch:
         return launches.claim(this, at=now)
 
     return saving.change(outside.items, item, command)
+
+
+def _is_what_was_approved(item: Launch) -> bool:
+    """Tell whether the plan is that of the digest, and every decision that counts is on that digest."""
+    decided = {one.digest for gate in item.gates for one in gate.counting}
+    return item.question.digest == item.digest and decided <= {item.digest}
+
+
+def _another_plan(item: Launch, at: datetime) -> Launch:
+    return launches.record_failed(
+        item, code="DigestMismatch", message="The plan is not the one that was approved.", at=at
+    )
 
 
 def _may_ask_no_longer(outside: Outside, item: Launch, current: Bundle) -> str | None:
@@ -93,6 +104,9 @@ def _lost(outside: Outside, item: Launch, current: Bundle) -> dict[str, frozense
 
 
 def _launch(outside: Outside, item: Launch) -> None:
+    if not _is_what_was_approved(item):
+        _record(outside, item, lambda this: _another_plan(this, outside.now()))
+        return
     plan = item.question.plan
     try:
         made = outside.engine(plan.engine).launch(plan, token=launches.client_token(item), tags=tags(item))

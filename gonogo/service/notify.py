@@ -116,7 +116,7 @@ def _ask(outside: Outside, launch: Launch, channel: Channel, send: Send) -> None
 
 
 def _tell_others(outside: Outside, launch: Launch, closed: Event, channel: Channel, send: Send) -> None:
-    """Take a closed gate out of every inbox, and tell those who were asked in vain."""
+    """Take a closed gate out of every inbox, and tell those who were, or may have been, asked in vain."""
     name, round_ = str(closed.data["gate"]), int(closed.data["round"])
     gate = launch.gate(name)
     for actor in gate.approvers:
@@ -124,8 +124,8 @@ def _tell_others(outside: Outside, launch: Launch, closed: Event, channel: Chann
         if asked is None:
             continue
         asked = saving.change(outside.items, asked, lambda this: deliveries.closed(this, outside.now()))
-        told = any(one.state == "sent" for one in asked.channels.values())
-        if told and not any(one.actor == actor and one.round == round_ for one in gate.decisions):
+        maybe_told = any(one.tries for one in asked.channels.values())
+        if maybe_told and not any(one.actor == actor and one.round == round_ for one in gate.decisions):
             _tell(outside, launch, "closed", actor, closed, channel, send, gate=gate)
 
 

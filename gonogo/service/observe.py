@@ -25,7 +25,7 @@ def observe(
     seen = outside.observer.look(instance_id, region)
     known = outside.items.get(Instance, instance_id)
     launch = _launch_of(outside, instance_id, known, seen)
-    if launch is None:
+    if launch is None or _is_old_news(seen, known, said_at):
         return
     now = outside.now()
     state, changed_at = _state(seen, said, said_at, now)
@@ -71,6 +71,11 @@ def _launch_of(outside: Outside, instance_id: str, known: Instance | None, seen:
     if launch.state is State.LAUNCHING and seen.client_token == launches.client_token(launch):
         return launch
     return None
+
+
+def _is_old_news(seen: Seen | None, known: Instance | None, said_at: datetime) -> bool:
+    """Tell whether only the message speaks, as the instance is on its way, and says nothing later than is known."""
+    return seen is not None and seen.state is None and known is not None and said_at <= known.changed_at
 
 
 def _state(

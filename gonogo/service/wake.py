@@ -16,9 +16,22 @@ AT_ONCE = 100
 
 
 def wake(outside: Outside) -> int:
-    """Tick all that is due, and return how many items that changed. Twice does no harm."""
-    now = outside.now()
-    return sum(_tick(outside, kind, id_, now) for kind, id_ in outside.items.due(now, AT_ONCE))
+    """Tick all that is due, and return how many items that changed. Twice does no harm.
+
+    Raises:
+        ExceptionGroup: some could not be; every other one was.
+    """
+    now, count = outside.now(), 0
+    errors: list[Exception] = []
+    for kind, id_ in outside.items.due(now, AT_ONCE):
+        try:
+            count += _tick(outside, kind, id_, now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it strands no other item
+            error.add_note(f"while waking {kind} {id_}")
+            errors.append(error)
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} items could not be woken", errors)
+    return count
 
 
 def _tick(outside: Outside, kind: str, id_: str, now: datetime) -> bool:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -22,7 +23,9 @@ from local.aws import ACCOUNT, REGION, client, pretend
 
 pretend()
 
+import botocore.session  # noqa: E402 - after the environment that it reads
 import moto  # noqa: E402 - after the environment that it reads at import
+from botocore.loaders import create_loader  # noqa: E402
 from chalice.config import Config  # noqa: E402
 from chalice.local import ForbiddenError, LocalGateway  # noqa: E402
 from moto.ses.models import ses_backends  # noqa: E402
@@ -34,9 +37,12 @@ from gonogo.service import policies  # noqa: E402
 from local import moto_faithful, template  # noqa: E402
 from local.ec2 import InstanceWatch  # noqa: E402
 from local.pump import Outcome, Pump, QueuePump, StreamPump  # noqa: E402
+from local.server import _one_request_per_thread  # noqa: E402
 from local.stack import Stack  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
+TEMPLATE = template.read(ROOT / "infra" / "template.yaml")
+botocore.session.create_loader = cache(create_loader)  # type: ignore[attr-defined] # a world would read them anew
 ISSUER = "http://gonogo.local"
 PARAMETERS = {
     "PublicUrl": "http://gonogo.test/",
@@ -124,7 +130,7 @@ class World:
     def __init__(self, files: Mapping[str, str] | None = None) -> None:
         self.clock = Clock()
         self.posted = Posted()
-        self.stack = Stack(template.read(ROOT / "infra" / "template.yaml"), PARAMETERS)
+        self.stack = Stack(TEMPLATE, PARAMETERS)
         self.stack.make()
         client("sesv2").create_email_identity(EmailIdentity=PARAMETERS["MailFrom"])
         environment = {**self.stack.environment(), "AWS_REGION": REGION}
@@ -139,6 +145,7 @@ class World:
         install(self.gonogo)
         self.publish(files or example())
         self.around: Callable[[str], contextlib.AbstractContextManager[Any]] = lambda _name: contextlib.nullcontext()
+        _one_request_per_thread(switchboard.app)
         self._gateway = LocalGateway(switchboard.app, Config())
         self.pumps: list[Pump] = [self._pump(wire) for wire in self.stack.wires()]
         self.pumps.append(InstanceWatch(self.clock))
@@ -189,9 +196,9 @@ class World:
         sent = {"content-type": "application/x-www-form-urlencoded", **(headers or {})}
         return self.call("POST", path, headers=sent, raw=urlencode(fields).encode())
 
-    def ask(self, who: str = "dev", name: str = "web-small", **more: Any) -> Any:
+    def ask(self, who: str = "dev", template: str = "web-small", **more: Any) -> Any:
         """Submit a launch that is taken, and return it."""
-        body = {"template": name, "reason": "a page for the fair", "cost_center": "marketing", **more}
+        body = {"template": template, "reason": "a page for the fair", "cost_center": "marketing", **more}
         answer = self.call("POST", "/v1/launches", body, who=who)
         assert answer.code == 201, answer.text
         return answer.json

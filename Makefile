@@ -1,0 +1,60 @@
+# Everything a person or CI runs. `make help` lists it; each target installs what it needs into .venv, once.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+PORT ?= 8000
+AWS_PORT ?= 4566
+PYTHON ?=
+WORKERS ?= 2
+BIN := .venv/bin
+CODE := app.py bench examples functions gonogo infra local tests
+pytest = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+install = PYTHON="$(PYTHON)" sh local/install.sh
+
+.PHONY: help
+help: ## Show what there is
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: up
+up: ## Run all of gonogo on this machine (PORT=8000 AWS_PORT=4566); Ctrl-C ends it
+	@$(install) local
+	@exec $(BIN)/python -m local up --port "$(PORT)" --aws-port "$(AWS_PORT)"
+
+.PHONY: demo
+demo: ## Drive one whole launch through a running `make up`, or through one of its own
+	@$(install) local
+	@exec $(BIN)/python -m local demo --port "$(PORT)" --aws-port "$(AWS_PORT)"
+
+.PHONY: test
+test: ## Run all tests (ARGS="-k mail" to choose)
+	@$(install) test
+	@$(pytest)
+
+.PHONY: check
+check: ## Check format, lint and types, then run all tests
+	@$(install) test
+	@echo "format" && $(BIN)/ruff format --check --quiet $(wildcard $(CODE))
+	@echo "lint" && $(BIN)/ruff check --quiet $(wildcard $(CODE))
+	@echo "types" && $(BIN)/mypy --no-error-summary $(wildcard $(CODE))
+	@echo "tests" && $(pytest)
+
+.PHONY: format
+format: ## Format the code and mend what can be mended
+	@$(install) test
+	@$(BIN)/ruff check --fix --quiet $(wildcard $(CODE)) ; $(BIN)/ruff format $(wildcard $(CODE))
+
+.PHONY: bench
+bench: ## Print the table of numbers that gonogo holds itself to
+	@$(install) local
+	@$(BIN)/python -m bench
+
+.PHONY: package
+package: ## Build what is deployed: the zip and its CloudFormation template
+	@$(install) local
+	@$(BIN)/python -m infra.package
+
+.PHONY: clean
+clean: ## Remove all that was made here, .venv included
+	@rm -rf .venv .venv-ministack .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	@rm -rf .chalice/deployments
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,249 @@
+"""A notice: made once, claimed before it is sent, tried again with patience, and given up in the end."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from gonogo.core import delivery
+from gonogo.core.actor import Actor
+from gonogo.core.delivery import CLAIM, RETRIES, Channel, Delivery, Topic, Waiting
+from gonogo.core.item import Listed
+from tests.core.builders import AT, DAY, DEV, HOUR, LEAD, LEAD2, MINUTE, SECOND, assert_well_told, told
+
+
+def notice(*channels: Channel, topic: Topic = "decide", at: datetime = AT) -> Delivery:
+    """Return a notice to LEAD of the gate `lead`, by mail unless told otherwise."""
+    return delivery.new(
+        launch="l-1", topic=topic, actor=LEAD, channels=channels or ("mail",), at=at, gate="lead", round=1
+    )
+
+
+def state(this: Delivery, channel: Channel = "mail") -> str:
+    """Return how far a channel is."""
+    return this.channels[channel].state
+
+
+def fail(this: Delivery, at: datetime, *, later: timedelta | None = timedelta(0)) -> Delivery:
+    """Return the notice after one try by mail that failed."""
+    return delivery.not_sent(delivery.claimed(this, "mail", at), "mail", error="busy", later=later, at=at)
+
+
+def test_a_notice_has_one_id():
+    """However often it is cued, and by whichever function, a notice is made once."""
+    assert delivery.delivery_id("l-1", "decide", LEAD, "lead", 1) == notice().id
+    assert (
+        delivery.new(
+            launch="l-1", topic="decide", actor=LEAD, channels=(), at=AT + DAY, gate="lead", round=1
+        ).id
+        == notice("mail", "webhook").id
+    )
+
+
+def test_different_notices_have_different_ids():
+    """Another round, gate, topic, event, actor or launch is another notice, however the names are cut."""
+    made = [
+        delivery.delivery_id("l-1", "decide", LEAD, "lead", 1),
+        delivery.delivery_id("l-1", "decide", LEAD, "lead", 2),
+        delivery.delivery_id("l-1", "decide", LEAD, "lead", 1, 1),
+        delivery.delivery_id("l-1", "decide", LEAD, "lead", 11),
+        delivery.delivery_id("l-1", "decide", LEAD, "finance", 1),
+        delivery.delivery_id("l-1", "closed", LEAD, "lead", 1),
+        delivery.delivery_id("l-1", "decide", LEAD2, "lead", 1),
+        delivery.delivery_id("l-2", "decide", LEAD, "lead", 1),
+        delivery.delivery_id("l-1", "decide", Actor("http://x", "yz"), "lead", 1),
+        delivery.delivery_id("l-1", "decide", Actor("http://xy", "z"), "lead", 1),
+        delivery.delivery_id("l-1", "started", DEV),
+    ]
+    assert len(set(made)) == len(made)
+
+
+def test_an_open_question_stands_in_the_inbox():
+    """Whoever has mail switched off must still find what waits for them."""
+    listed = notice().listed()
+    assert listed.feed == f"inbox#{LEAD.key}"
+    assert listed.summary == Waiting(launch="l-1", gate="lead", round=1)
+
+
+@pytest.mark.parametrize(
+    "this",
+    [
+        delivery.closed(notice(), AT),
+        notice(topic="closed"),
+        delivery.new(launch="l-1", topic="started", actor=DEV, channels=("mail",), at=AT, event=7),
+    ],
+    ids=["closed", "told", "started"],
+)
+def test_nothing_else_stands_in_the_inbox(this: Delivery):
+    """An inbox holds what may be decided, and nothing that is only to be known."""
+    assert this.listed() == Listed()
+
+
+def test_what_nobody_sends_rings():
+    """A notice whose sender never came must not be lost; one that has no channel waits for nobody."""
+    assert notice().due_at == AT + CLAIM
+    assert delivery.new(launch="l-1", topic="decide", actor=LEAD, channels=(), at=AT).due_at is None
+
+
+def test_a_claim_keeps_others_off_until_it_is_over():
+    """Two senders must not send the same mail, and one that crashed must not keep it from the next."""
+    this = delivery.claimed(notice(), "mail", AT)
+    assert not delivery.sendable(this, "mail", AT + CLAIM - SECOND)
+    assert delivery.sendable(this, "mail", AT + CLAIM)
+    assert this.due_at == AT + CLAIM
+
+
+def test_what_is_sent_is_never_sent_again():
+    """Once it is out it is out, on that channel and on no other."""
+    this = delivery.sent(delivery.claimed(notice("mail", "webhook"), "mail", AT), "mail", AT)
+    assert not delivery.sendable(this, "mail", AT + 9 * DAY)
+    assert delivery.sendable(this, "webhook", AT)
+
+
+def test_a_channel_that_it_does_not_have_is_not_sendable():
+    """Somebody without a webhook is told by mail only."""
+    assert not delivery.sendable(notice("mail"), "webhook", AT)
+
+
+def test_when_all_is_sent_nothing_rings():
+    """A notice that is out needs no alarm."""
+    this = delivery.sent(delivery.claimed(notice("mail", "webhook"), "mail", AT), "mail", AT)
+    assert this.due_at is not None
+    this = delivery.sent(delivery.claimed(this, "webhook", AT), "webhook", AT)
+    assert this.due_at is None
+
+
+def test_one_channel_does_not_hurry_the_other():
+    """That mail was claimed is no reason to ring for a webhook whose sender was cued a second ago."""
+    this = delivery.claimed(notice("mail", "webhook"), "mail", AT + SECOND)
+    assert this.due_at == AT + CLAIM
+
+
+def test_patience_grows_until_it_ends():
+    """A mail server that is down for minutes is tried soon, one that is down for a day is given up."""
+    this, at, waits = notice(), AT, []
+    while state(this) != "failed":
+        this = fail(this, at)
+        if this.due_at is not None:
+            waits.append(this.due_at - at)
+            assert not delivery.sendable(this, "mail", this.due_at - SECOND)
+            at = this.due_at
+            assert delivery.sendable(this, "mail", at)
+    assert waits == list(RETRIES)
+    assert this.channels["mail"].tries == len(RETRIES) + 1
+    assert this.due_at is None
+    assert not delivery.sendable(this, "mail", AT + 365 * DAY)
+
+
+def test_waits_only_grow():
+    """A table of waits that shrinks would be a mistake of its writer."""
+    assert list(RETRIES) == sorted(RETRIES)
+    assert RETRIES[0] <= 5 * MINUTE
+
+
+@pytest.mark.parametrize(("later", "wait"), [(0, 60), (59, 60), (61, 61), (7200, 7200)])
+def test_who_says_when_is_not_asked_sooner(later: int, wait: int):
+    """A receiver that asks for time (RFC 9110, Retry-After) gets it, and never less than our patience."""
+    this = fail(notice(), AT, later=timedelta(seconds=later))
+    assert this.channels["mail"].not_before == AT + wait * SECOND
+
+
+def test_a_refusal_is_not_tried_again():
+    """An address that does not exist will not exist tomorrow."""
+    this = fail(notice(), AT, later=None)
+    assert state(this) == "failed"
+    assert this.channels["mail"].error == "busy"
+    assert this.due_at is None
+
+
+def test_a_long_error_is_cut():
+    """What a stranger's server answers must not fill the item."""
+    this = delivery.not_sent(
+        delivery.claimed(notice(), "mail", AT), "mail", error="x" * 10_000, later=timedelta(0), at=AT
+    )
+    assert len(this.channels["mail"].error or "") == 500
+
+
+def test_a_failed_channel_leaves_the_other_alone():
+    """A webhook that is down does not keep the mail from going out."""
+    this = fail(notice("mail", "webhook"), AT, later=None)
+    assert delivery.sendable(this, "webhook", AT)
+    assert this.due_at == AT + CLAIM
+
+
+def test_what_is_decided_is_not_asked_any_more():
+    """A gate that has closed needs no mail, no alarm, and no place in an inbox."""
+    this = delivery.closed(fail(notice("mail", "webhook"), AT), AT + HOUR)
+    assert (this.open, this.due_at) == (False, None)
+    assert not any(delivery.sendable(this, channel, AT + DAY) for channel in this.channels)
+
+
+def test_closing_keeps_what_was_sent():
+    """Who was asked in vain is told so, and that is known by what was sent."""
+    this = delivery.closed(delivery.sent(delivery.claimed(notice(), "mail", AT), "mail", AT), AT + HOUR)
+    assert state(this) == "sent"
+
+
+def test_closing_twice_is_the_very_same_notice():
+    """Each subscriber closes it; only the first writes."""
+    this = delivery.closed(notice(), AT)
+    assert delivery.closed(this, AT + HOUR) is this
+
+
+@pytest.mark.parametrize("late", [-1, 0, 1])
+def test_the_alarm_is_to_the_second(late: int):
+    """Before its time a tick does nothing at all; from its time on it cues the senders."""
+    this = notice()
+    after = delivery.tick(this, at=AT + CLAIM + late * SECOND)
+    if late < 0:
+        assert after is this
+    else:
+        assert told(after) == ["delivery.due"]
+        assert after.due_at == AT + 2 * CLAIM + late * SECOND
+        assert_well_told(after)
+
+
+def test_a_tick_of_what_is_done_is_nothing():
+    """A notice without an alarm is left alone for ever."""
+    this = delivery.closed(notice(), AT)
+    assert delivery.tick(this, at=AT + 999 * DAY) is this
+
+
+def test_a_sender_that_always_crashes_is_given_up():
+    """A notice that kills its sender after each mail must not send one every five minutes for ever."""
+    this, at, tries = notice(), AT, 0
+    while this.due_at is not None:
+        if delivery.sendable(this, "mail", at):
+            this, tries = delivery.claimed(this, "mail", at), tries + 1
+        assert this.due_at is not None
+        at = this.due_at
+        this = delivery.tick(this, at=at)
+    assert tries == len(RETRIES) + 1
+    assert state(this) == "failed"
+    assert not delivery.sendable(this, "mail", at + 365 * DAY)
+
+
+def test_a_crash_on_one_channel_does_not_silence_the_other():
+    """The mail is given up; the webhook, whose sender never came, is still cued."""
+    this, at = notice("mail", "webhook"), AT
+    for _ in range(len(RETRIES) + 1):
+        this = delivery.claimed(this, "mail", at)
+        at += CLAIM
+    this = delivery.tick(this, at=at)
+    assert state(this) == "failed"
+    assert told(this) == ["delivery.due"]
+    assert this.due_at == at + CLAIM
+
+
+def test_each_change_is_one_version():
+    """Two senders that change the notice at once must not both believe that they did."""
+    this = notice()
+    changes = [
+        delivery.claimed(this, "mail", AT),
+        delivery.sent(this, "mail", AT),
+        fail(this, AT),
+        delivery.closed(this, AT),
+        delivery.tick(this, at=AT + DAY),
+    ]
+    assert [one.version - this.version for one in changes] == [1, 1, 2, 1, 1]

@@ -1,0 +1,104 @@
+"""An instance: each start, stop and end is told once, with what a biller needs."""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+
+import pytest
+
+from gonogo.core import instance
+from gonogo.core.instance import Instance
+from gonogo.core.launch import InstanceState
+from tests.core.builders import AT, BOSS, DEV, HOUR, LEAD, LEAD2, assert_well_told, running, told
+
+
+def unseen() -> Instance:
+    """Return an instance of which nothing is known but its launch."""
+    return instance.first_seen(
+        id="i-1", launch=running(), instance_type="t3.micro", hourly=Decimal("0.0104"), at=AT
+    )
+
+
+def seen(this: Instance, state: InstanceState, hours: int = 0) -> Instance:
+    """Return the instance as it was seen so many hours later."""
+    return instance.seen(
+        this, launch=running(), state=state, changed_at=AT + hours * HOUR, at=AT + hours * HOUR
+    )
+
+
+STATES: dict[str, InstanceState] = {
+    "pending": "pending",
+    "running": "running",
+    "stopped": "stopped",
+    "terminated": "terminated",
+}
+_TELLS = {"running": "instance.started", "stopped": "instance.stopped", "terminated": "instance.terminated"}
+
+
+@pytest.mark.parametrize(
+    ("states", "events"),
+    [
+        ("pending", []),
+        ("running", ["running"]),
+        ("pending running", ["running"]),
+        ("running running", ["running"]),
+        ("running stopped running", ["running", "stopped", "running"]),
+        ("running pending stopped", ["running", "stopped"]),
+        ("stopped stopped", ["stopped"]),
+        ("terminated", ["terminated"]),
+        ("running terminated running stopped terminated", ["running", "terminated"]),
+    ],
+)
+def test_what_is_told(states: str, events: list[InstanceState]):
+    """Every change is told once, a repetition never, and nothing after the end."""
+    this = unseen()
+    for hours, state in enumerate(states.split()):
+        this = seen(this, STATES[state], hours)
+    assert told(this) == [_TELLS[one] for one in events]
+    assert this.version == len(events)
+    assert_well_told(this)
+
+
+def test_no_change_is_the_very_same_instance():
+    """What is known already must not be written again."""
+    this = seen(unseen(), "running")
+    ended = seen(this, "terminated")
+    assert seen(this, "running", 1) is this
+    assert seen(this, "pending", 1) is this
+    assert all(seen(ended, state, 1) is ended for state in ("pending", "running", "stopped", "terminated"))
+
+
+def test_first_sight_is_version_one():
+    """The first thing that is written of an instance is its first version, whatever it is."""
+    assert unseen().version == 0
+    assert seen(unseen(), "running").version == 1
+
+
+def test_a_biller_needs_no_call_back():
+    """Who pays, since when, at which price, who asked and who said yes: all of it is in the event."""
+    (event,) = seen(unseen(), "stopped", 2).history
+    said = event.data
+    assert said["hourly"] == "0.0104"
+    assert said["currency"] == "USD"
+    assert said["price_version"] == "2026-11-01"
+    assert said["cost_center"] == "4711"
+    assert said["changed_at"] == "2026-11-02T11:00:00Z"
+    assert said["requester"] == {"issuer": DEV.issuer, "subject": DEV.subject}
+    assert said["on_behalf_of"] is None
+    assert [one["subject"] for one in said["approvers"]] == [LEAD.subject, LEAD2.subject]
+    assert said["digest"] == running().digest
+    assert BOSS.subject not in str(said)
+
+
+def test_starts_and_ends_alternate():
+    """A ledger pairs each start with one end: whatever is seen in any order, no two starts or ends follow."""
+    ends = {"instance.stopped", "instance.terminated"}
+    for states in itertools.product(STATES.values(), repeat=5):
+        this = unseen()
+        for hours, state in enumerate(states):
+            this = seen(this, state, hours)
+        names = [one for one in told(this) if one in {"instance.started", *ends}]
+        starts = [one == "instance.started" for one in names]
+        assert all(a != b or not (a or b) for a, b in itertools.pairwise(starts)), names
+        assert names.count("instance.terminated") <= 1

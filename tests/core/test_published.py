@@ -1,0 +1,67 @@
+"""The policy as it is stored: a bundle under its digest, and the one that is in force."""
+
+from __future__ import annotations
+
+import random
+import zlib
+
+import msgspec
+import pytest
+
+from gonogo.core import published
+from gonogo.core.bundle import digest_of
+from gonogo.core.errors import BundleRefusedError
+from tests.core.builders import AT, DAY, assert_well_told, policy_files
+
+
+def test_files_come_back_as_they_were():
+    """A launch is judged again by the very text that judged it first."""
+    files = policy_files()
+    stored = published.stored(files, AT)
+    assert stored.files == files
+    assert stored.id == digest_of(files)
+
+
+@pytest.mark.parametrize("path", ["people.toml", "templates/web-small.toml", "new.txt"])
+def test_another_text_is_another_bundle(path: str):
+    """One changed letter, or one more file, must not keep the digest."""
+    files = policy_files()
+    assert digest_of(files) != digest_of({**files, path: files.get(path, "") + " "})
+
+
+def test_stored_files_of_another_digest_are_refused():
+    """Who can write the table must not be able to change what a digest stands for."""
+    stored = published.stored(policy_files(), AT)
+    forged = msgspec.structs.replace(stored, packed=zlib.compress(msgspec.json.encode({"people.toml": ""})))
+    with pytest.raises(BundleRefusedError):
+        _ = forged.files
+
+
+def test_a_bundle_that_no_item_holds_is_refused():
+    """The refusal comes when a bundle is published, not when the table answers with an error."""
+    noise = random.Random(1).randbytes(2 * published.LARGEST).hex()  # noqa: S311 - any text that does not compress
+    with pytest.raises(BundleRefusedError, match="compressed"):
+        published.stored({"notes.txt": noise}, AT)
+
+
+def test_the_first_bundle_in_force():
+    """Subscribers learn of the first policy as of any other."""
+    now = published.in_force(None, "b1", AT)
+    assert (now.id, now.version, now.bundle) == ("current", 1, "b1")
+    assert [one.data for one in now.history] == [{"bundle": "b1", "previous": None}]
+    assert_well_told(now)
+
+
+def test_another_bundle_in_force_names_the_one_before():
+    """Whoever reads the history sees each policy and what it replaced."""
+    first = published.in_force(None, "b1", AT)
+    second = published.in_force(first, "b2", AT + DAY)
+    assert (second.version, second.bundle) == (2, "b2")
+    assert second.history[-1].data == {"bundle": "b2", "previous": "b1"}
+    assert_well_told(second)
+
+
+def test_the_same_bundle_again_is_the_very_same_policy():
+    """Publishing twice tells nobody anything new."""
+    first = published.in_force(None, "b1", AT)
+    assert published.in_force(first, "b1", AT + DAY) is first

@@ -1,0 +1,219 @@
+"""Everything that can go wrong once goes wrong once, at every call of every life; each life ends as it should."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+
+import msgspec
+import pytest
+
+from gonogo.core import launch as launches
+from gonogo.core.delivery import Delivery
+from gonogo.core.event import cloud_event
+from gonogo.core.instance import Instance
+from gonogo.core.item import Item
+from gonogo.core.launch import Launch, State
+from gonogo.core.published import CurrentPolicy
+from tests.service import lives
+from tests.service.faults import CHANGES, OF_A_CHANGE, OF_A_MESSAGE, OF_A_READ, READS, Fault, Faults, Wrong
+from tests.service.road import Road
+
+PARTS = 4
+PAIRS = 25
+POINTS, PAIRED = "fault points", "pairs of faults"
+FINAL = {State.REJECTED, State.EXPIRED, State.CANCELLED, State.TERMINATED}
+
+
+def lived(name: str, *faults: Fault) -> Road:
+    """Return the road after a life, with these faults on the way."""
+    files, life = lives.LIVES[name]
+    road = lives.road(files(), *faults)
+    life(road)
+    road.rest()
+    road.faults.listening = False
+    return road
+
+
+@cache
+def untroubled(name: str) -> Road:
+    """Return the road after a life in which nothing went wrong."""
+    return lived(name)
+
+
+def told(road: Road) -> Counter[tuple[str, str, str, str | None]]:
+    """Return how often each was told each thing over each channel."""
+    return Counter((one.to, one.channel, one.topic, one.gate) for one in road.letters())
+
+
+def wrongs(road: Road, usual: Road) -> Iterator[str]:
+    """Say what of a life is not as it must be, whatever went wrong on the way."""
+    yield from (f"surprised by {error!r}" for error in road.surprises)
+    yield from _of_the_end(road)
+    yield from _of_instances(road)
+    yield from _of_events(road)
+    yield from _of_notices(road, usual)
+    (launch,), (same,) = road.launches(), usual.launches()
+    if Counter(road.history(launch)) != Counter(usual.history(same)):
+        yield f"another history: {road.history(launch)}"
+    if (launch.state, launch.attempt) != (same.state, same.attempt):
+        yield f"another end: {launch.state}, attempt {launch.attempt}"
+
+
+def _of_the_end(road: Road) -> Iterator[str]:
+    for launch in road.launches():
+        if launch.state not in FINAL:
+            yield f"{launch.id} is stuck in {launch.state}"
+    for key, at in road.table.alarms().items():
+        yield f"{key} still has an alarm at {at}"
+    for queue in road.queues.values():
+        if queue.messages or queue.dead:
+            yield f"{queue.name} is left with {queue.messages} and dead {queue.dead}"
+    if road.outside.dead.letters:
+        yield f"dead letters: {road.outside.dead.letters}"
+    for delivery in road.table.all(Delivery):
+        if delivery.open or any(one.state in ("waiting", "claimed") for one in delivery.channels.values()):
+            yield f"a notice is left open: {delivery.topic} to {delivery.actor.subject}, {delivery.channels}"
+
+
+def _of_instances(road: Road) -> Iterator[str]:
+    (launch,) = road.launches()
+    token = launches.client_token(launch)
+    machines = list(road.cloud.machines.values())
+    expected = launch.question.plan.spec["count"] if launch.state is State.TERMINATED else 0
+    if len(machines) != expected or any(one.token != token for one in machines):
+        yield f"{len(machines)} instances, not {expected}"
+    if {one.id for one in machines} != {one.id for one in launch.resources}:
+        yield "what was made is not what is recorded"
+    if any(one.state != "terminated" for one in machines):
+        yield "an instance outlives its launch"
+    seen = road.table.all(Instance)
+    if {one.id for one in seen} != set(road.cloud.machines) or any(one.state != "terminated" for one in seen):
+        yield f"instances are recorded as {[(one.id, one.state) for one in seen]}"
+
+
+def _of_events(road: Road) -> Iterator[str]:
+    """Every event of every item went out, under one id that never meant anything else; `seq` has no gap."""
+    bodies: dict[str, bytes] = {}
+    for event in road.outside.sent_on.published:
+        body = msgspec.json.encode(event, order="deterministic")
+        if bodies.setdefault(event["id"], body) != body:
+            yield f"{event['id']} means two things"
+    known: set[str] = set()
+    kinds: tuple[type[Item], ...] = (Launch, Delivery, Instance, CurrentPolicy)
+    for kind in kinds:
+        for item in road.table.all(kind):
+            history = road.happened(item)
+            if [one.seq for one in history] != list(range(1, item.seq + 1)):
+                yield f"{item.kind} {item.id} has a gap: {[one.seq for one in history]} of {item.seq}"
+            known |= {str(cloud_event(item.id, one)["id"]) for one in history}
+    if known - bodies.keys():
+        yield f"never published: {sorted(known - bodies.keys())}"
+    if bodies.keys() - known:
+        yield f"published, though it never happened: {sorted(bodies.keys() - known)}"
+
+
+def _of_notices(road: Road, usual: Road) -> Iterator[str]:
+    found, expected = told(road), told(usual)
+    missing = [one for one, times in expected.items() if found[one] < times]
+    if missing:
+        yield f"never told: {missing}"
+    more = {one: times for one, times in found.items() if times > expected[one]}
+    if more and not _may_repeat(road):
+        yield f"told once more: {more}"
+    if any(times > expected[one] + len(road.faults.struck) for one, times in more.items()):
+        yield f"told again and again: {more}"
+
+
+def _may_repeat(road: Road) -> bool:
+    """Tell whether what went wrong leaves open if a notice was sent: only then may it be sent again."""
+    return any(one.startswith(("mailer.send", "caller.post", "items.save delivery")) for one in road.faults.struck)
+
+
+def troubles(name: str, *faults: Fault) -> list[str]:
+    """Return what is not as it must be after a life with these faults."""
+    try:
+        road = lived(name, *faults)
+    except Exception as error:  # noqa: BLE001 - that is one of the things that may not be
+        return [repr(error)]
+    struck = [] if road.faults.struck else ["nothing went wrong"]
+    return struck + list(wrongs(road, untroubled(name)))
+
+
+def where(name: str, fault: Fault) -> str:
+    """Say what goes wrong."""
+    made = untroubled(name).faults
+    return f"{fault.at} {(made.messages if fault.wrong in OF_A_MESSAGE else made.calls)[fault.at]}, {fault.wrong}"
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("name", lives.LIVES)
+def test_whatever_goes_wrong_once_the_life_ends_as_it_should(
+    name: str, part: int, record_property: Callable[[str, object], None]
+) -> None:
+    """A call that fails, a process that dies, a lost answer or a message that comes twice must change nothing."""
+    points = untroubled(name).faults.points()[part::PARTS]
+    found = {where(name, fault): troubles(name, fault) for fault in points}
+    record_property(POINTS, len(points))
+    assert_none(found)
+
+
+@pytest.mark.parametrize("name", lives.LIVES)
+def test_two_things_go_wrong_and_the_life_ends_as_it_should(
+    name: str, record_property: Callable[[str, object], None]
+) -> None:
+    """What mends one fault may itself be struck; of all pairs some are tried, the same ones each time."""
+    points = untroubled(name).faults.points()
+    draw = random.Random(name)  # noqa: S311 - a sample, not a secret
+    pairs = [draw.sample(points, 2) for _ in range(PAIRS)]
+    found = {" and ".join(where(name, one) for one in pair): troubles(name, *pair) for pair in pairs}
+    record_property(PAIRED, len(pairs))
+    assert_none(found)
+
+
+def assert_none(found: Mapping[str, list[str]]) -> None:
+    """Fail if there is any trouble, naming all."""
+    troubled = {where: what for where, what in found.items() if what}
+    assert not troubled, "\n".join(f"{where}: {what}" for where, what in troubled.items())
+
+
+@pytest.mark.parametrize("name", lives.LIVES)
+def test_the_untroubled_life_has_nothing_to_excuse(name: str) -> None:
+    """What the troubled lives are held against must itself be faultless, and tell each thing once."""
+    road = untroubled(name)
+    assert list(wrongs(road, road)) == []
+    decide = Counter(one.id + one.channel for one in road.letters(topic="decide"))
+    assert set(decide.values()) <= {1}
+
+
+def test_the_lives_make_every_call_that_there_is() -> None:
+    """A port that no life calls is a port whose faults nobody has tried."""
+    made = {one.partition(" ")[0] for name in lives.LIVES for one in untroubled(name).faults.calls}
+    others = {
+        "items.get_many": "the inbox reads, and changes nothing",
+        "items.feed": "the inbox reads, and changes nothing",
+        "items.in_state": "lists read, and change nothing",
+        "items.put_aside": "the history is read, and changes nothing",
+        "dead_letters.put": "test_publish.py has poison",
+        "engine.find": "is a part of engine.launch",
+    }
+    assert made == (CHANGES | READS) - others.keys()
+
+
+def test_a_call_of_which_nobody_knows_what_it_does_is_not_passed_over() -> None:
+    """A new port would otherwise be left out of the sweep without a word."""
+    faults = Faults()
+    faults.listening = True
+    faults.call("items.burn", lambda: None)
+    with pytest.raises(KeyError):
+        faults.points()
+
+
+def test_every_way_to_go_wrong_is_tried() -> None:
+    """A way that stands in no list would never happen."""
+    assert {*OF_A_CHANGE, *OF_A_READ, *OF_A_MESSAGE} == set(Wrong)
+    assert {one.wrong for one in untroubled("by link").faults.points()} == set(Wrong)
+
+
