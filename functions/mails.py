@@ -9,7 +9,6 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import parseaddr
-from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -22,19 +21,17 @@ from gonogo.core.errors import RefusedError
 from gonogo.core.launch import State
 from gonogo.service.notify import Notice
 
-NOBODY: Mapping[Actor, Person] = MappingProxyType({})
 
-
-def render(notice: Notice, sender: str, people: Mapping[Actor, Person] = NOBODY) -> bytes:
+def render(notice: Notice, sender: str) -> bytes:
     """Return a notice as an RFC 5322 message in text and HTML.
 
-    `sender` is an address, with a name before it or not. `people` are those whom policy has names for; all
-    others are called by subject and issuer.
+    `sender` is an address, with a name before it or not. Whom policy has no name for is called by subject and
+    issuer.
 
     Raises:
         RefusedError: the person's address, or the sender's, is none.
     """
-    told = _told(notice, {notice.person.actor: notice.person, **people})
+    told = _told(notice, {notice.person.actor: notice.person, **notice.people})
     text = templates().get_template(f"mail/{notice.topic}.txt")
     html = templates().get_template(f"mail/{notice.topic}.html")
     subject = " ".join("".join(text.blocks["subject"](text.new_context(told))).split())

@@ -22,6 +22,7 @@ _PASSING = PASSING | {
     "InvalidClientTokenId",
     "InvalidSignatureException",
     "MissingAuthenticationToken",
+    "NotAuthorizedForSourceException",
     "OptInRequired",
     "RequestExpired",
     "ResourceNotFoundException",

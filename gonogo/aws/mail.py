@@ -6,6 +6,10 @@ from functools import cached_property
 from typing import Any
 
 from gonogo.aws.clients import call, client
+from gonogo.core.errors import LaterError, RefusedError
+
+_OF_THE_MESSAGE = frozenset({"BadRequestException", "MessageRejected", "ParamValidation"})
+"""Refusals of the message or its address (SES API v2 reference, SendEmail); others are of the account or its quota."""
 
 
 class Ses:
@@ -20,10 +24,15 @@ class Ses:
         return client("sesv2", self._region)
 
     def send(self, to: str, raw: bytes) -> None:
-        """Send one message to one address."""
-        call(
-            self._ses.send_email,
-            FromEmailAddress=self._sender,
-            Destination={"ToAddresses": [to]},
-            Content={"Raw": {"Data": raw}},
-        )
+        """Send one message to one address; a refusal that is not of this message passes, once somebody mends it."""
+        try:
+            call(
+                self._ses.send_email,
+                FromEmailAddress=self._sender,
+                Destination={"ToAddresses": [to]},
+                Content={"Raw": {"Data": raw}},
+            )
+        except RefusedError as error:
+            if error.code not in _OF_THE_MESSAGE:
+                raise LaterError(str(error)) from error
+            raise

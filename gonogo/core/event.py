@@ -31,7 +31,7 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: ClassVar[int] = 1
 
     def facts(self) -> dict[str, Any]:
-        """Return it as JSON values, just as they are read again: money as decimal strings, times as RFC 3339."""
+        """Return it as JSON values, as they are read again: money as decimal strings, times as RFC 3339."""
         plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return plain
 

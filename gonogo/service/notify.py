@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -11,7 +11,7 @@ from gonogo.core import delivery as deliveries
 from gonogo.core import event as events
 from gonogo.core import token
 from gonogo.core.actor import Actor
-from gonogo.core.bundle import Person
+from gonogo.core.bundle import Bundle, Person
 from gonogo.core.delivery import Channel, Delivery, Topic
 from gonogo.core.errors import ItemExistsError, LaterError, RefusedError
 from gonogo.core.event import Event
@@ -23,7 +23,10 @@ from gonogo.service import decide, saving
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """What one person is told; `link` decides if there is a `code` in it, and otherwise only points."""
+    """What one person is told; `link` decides if there is a `code` in it, and otherwise only points.
+
+    `people` are those whom policy knows, so that actors can be called by their names.
+    """
 
     id: str
     topic: Topic
@@ -34,6 +37,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     link: str
     code: str | None
+    people: Mapping[Actor, Person] = {}
 
 
 class Cue(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +72,7 @@ def tell(outside: Outside, cue: Cue, channel: Channel, send: Send) -> None:
         delivery = outside.items.get(Delivery, cue.subject)
         launch = outside.items.get(Launch, delivery.launch) if delivery else None
         if delivery is not None and launch is not None:
-            _send(outside, launch, delivery, channel, send)
+            _send(outside, _Telling(launch, outside.policies.current(), channel, send), delivery)
         return
     launch = outside.items.get(Launch, cue.subject)
     if launch is None:
@@ -76,23 +80,18 @@ def tell(outside: Outside, cue: Cue, channel: Channel, send: Send) -> None:
     happened = next((one for one in launch.history if one.seq == cue.seq), None)
     if happened is None or happened.type != cue.type:
         return
+    telling = _Telling(launch, outside.policies.current(), channel, send)
     if happened.type == events.GateOpened.type:
-        _ask(outside, launch, channel, send)
+        _ask(outside, telling)
     elif happened.type == events.GateClosed.type:
-        _tell_others(outside, launch, happened, channel, send)
+        _tell_others(outside, telling, happened)
     elif happened.type == events.GateDecided.type:
         if happened.data["channel"] != "api":
             decider = msgspec.convert(happened.data["actor"], Actor)
-            _tell(outside, launch, "confirmed", decider, happened, channel, send)
+            _tell(outside, telling, "confirmed", decider, happened)
     elif happened.type in _ABOUT_THE_LAUNCH and (launch.gates or happened.type != events.LaunchCleared.type):
         for actor in sorted(launch.askers):
-            _tell(outside, launch, _ABOUT_THE_LAUNCH[happened.type], actor, happened, channel, send)
-
-
-def person(outside: Outside, launch: Launch, actor: Actor) -> Person | None:
-    """Return how to reach somebody: by the bundle in force, else by the one that judged the launch."""
-    current = outside.policies.current().people
-    return current.get(actor) or outside.policies.pinned(launch.bundle).people.get(actor)
+            _tell(outside, telling, _ABOUT_THE_LAUNCH[happened.type], actor, happened)
 
 
 def channels_of(person: Person) -> tuple[Channel, ...]:
@@ -105,18 +104,33 @@ def channels_of(person: Person) -> tuple[Channel, ...]:
     return tuple(found)
 
 
-def _ask(outside: Outside, launch: Launch, channel: Channel, send: Send) -> None:
+class _Telling(msgspec.Struct, frozen=True):
+    """What one message is about, the policy in force then, and the way out: read once a message."""
+
+    launch: Launch
+    policy: Bundle
+    channel: Channel
+    send: Send
+
+    def person(self, outside: Outside, actor: Actor) -> Person | None:
+        """Return how to reach somebody: by the bundle in force, else by the one that judged the launch."""
+        known = self.policy.people.get(actor)
+        return known or outside.policies.pinned(self.launch.bundle).people.get(actor)
+
+
+def _ask(outside: Outside, telling: _Telling) -> None:
     """Ask each who may decide a gate that is open, and has not."""
-    for gate in launch.gates:
+    for gate in telling.launch.gates:
         if gate.state is not GateState.OPEN:
             continue
-        for actor in sorted(decide.eligible(outside, launch, gate.name)):
+        for actor in sorted(decide.eligible(outside, telling.launch, gate.name, telling.policy)):
             if gate.decision_of(actor) is None:
-                _tell(outside, launch, "decide", actor, None, channel, send, gate=gate)
+                _tell(outside, telling, "decide", actor, None, gate)
 
 
-def _tell_others(outside: Outside, launch: Launch, closed: Event, channel: Channel, send: Send) -> None:
+def _tell_others(outside: Outside, telling: _Telling, closed: Event) -> None:
     """Take a closed gate out of every inbox, and tell those who were, or may have been, asked in vain."""
+    launch = telling.launch
     name, round_ = str(closed.data["gate"]), int(closed.data["round"])
     gate = launch.gate(name)
     for actor in gate.approvers:
@@ -126,25 +140,24 @@ def _tell_others(outside: Outside, launch: Launch, closed: Event, channel: Chann
         asked = saving.change(outside.items, asked, lambda this: deliveries.closed(this, outside.now()))
         maybe_told = any(one.tries for one in asked.channels.values())
         if maybe_told and not any(one.actor == actor and one.round == round_ for one in gate.decisions):
-            _tell(outside, launch, "closed", actor, closed, channel, send, gate=gate)
+            _tell(outside, telling, "closed", actor, closed, gate)
 
 
 def _tell(
     outside: Outside,
-    launch: Launch,
+    telling: _Telling,
     topic: Topic,
     actor: Actor,
     happened: Event | None,
-    channel: Channel,
-    send: Send,
     gate: Gate | None = None,
 ) -> None:
-    whom = person(outside, launch, actor)
+    channel = telling.channel
+    whom = telling.person(outside, actor)
     if whom is None or (channel not in channels_of(whom) and topic != "decide"):
         return
     now = outside.now()
     delivery = deliveries.new(
-        launch=launch.id,
+        launch=telling.launch.id,
         topic=topic,
         actor=actor,
         channels=channels_of(whom),
@@ -161,28 +174,28 @@ def _tell(
     except ItemExistsError:
         known = outside.items.get(Delivery, delivery.id)
         if known is not None:
-            _send(outside, launch, known, channel, send)
+            _send(outside, telling, known)
         return
     if mine:
-        _send_claimed(outside, launch, delivery, channel, send)
+        _send_claimed(outside, telling, delivery)
 
 
-def _send(outside: Outside, launch: Launch, delivery: Delivery, channel: Channel, send: Send) -> None:
+def _send(outside: Outside, telling: _Telling, delivery: Delivery) -> None:
     """Claim the notice on this channel and send it, unless somebody else does, or did."""
     taken = False
 
     def command(this: Delivery) -> Delivery:
         nonlocal taken
         now = outside.now()
-        if this.topic == "decide" and not _still_asked(launch, this):
+        if this.topic == "decide" and not _still_asked(telling.launch, this):
             taken = False
             return deliveries.closed(this, now)
-        taken = deliveries.sendable(this, channel, now)
-        return deliveries.claimed(this, channel, now) if taken else this
+        taken = deliveries.sendable(this, telling.channel, now)
+        return deliveries.claimed(this, telling.channel, now) if taken else this
 
     delivery = saving.change(outside.items, delivery, command)
     if taken:
-        _send_claimed(outside, launch, delivery, channel, send)
+        _send_claimed(outside, telling, delivery)
 
 
 def _still_asked(launch: Launch, delivery: Delivery) -> bool:
@@ -195,14 +208,15 @@ def _still_asked(launch: Launch, delivery: Delivery) -> bool:
     )
 
 
-def _send_claimed(outside: Outside, launch: Launch, delivery: Delivery, channel: Channel, send: Send) -> None:
+def _send_claimed(outside: Outside, telling: _Telling, delivery: Delivery) -> None:
+    channel = telling.channel
     error: str | None = None
     later: timedelta | None = timedelta(0)
     try:
-        notice = _notice(outside, launch, delivery, channel)
+        notice = _notice(outside, telling, delivery)
         if notice is None:
             raise RefusedError("Unreachable", "policy knows no way to reach this person any more")
-        send(notice)
+        telling.send(notice)
     except RefusedError as refused:
         error, later = str(refused), None
     except LaterError as passing:
@@ -219,8 +233,9 @@ def _send_claimed(outside: Outside, launch: Launch, delivery: Delivery, channel:
     saving.change(outside.items, delivery, command)
 
 
-def _notice(outside: Outside, launch: Launch, delivery: Delivery, channel: Channel) -> Notice | None:
-    whom = person(outside, launch, delivery.actor)
+def _notice(outside: Outside, telling: _Telling, delivery: Delivery) -> Notice | None:
+    launch, channel = telling.launch, telling.channel
+    whom = telling.person(outside, delivery.actor)
     if whom is None or channel not in channels_of(whom):
         return None
     happened = next((one for one in launch.history if one.seq == delivery.event), None)
@@ -237,6 +252,7 @@ def _notice(outside: Outside, launch: Launch, delivery: Delivery, channel: Chann
         at=outside.now(),
         link=f"{outside.public_url}decide#{code}" if code else f"{outside.public_url}launches/{launch.id}",
         code=code,
+        people=telling.policy.people,
     )
 
 

@@ -11,6 +11,9 @@ from gonogo.core.launch import Launch
 from gonogo.ports import Items
 
 TRIES = 20
+LONGEST_ID = 64
+"""Characters; what is longer is no id of ours, and may be no key that DynamoDB can look for (2,048 bytes)."""
+
 T = TypeVar("T", bound=Item)
 Command = Callable[[T], T]
 
@@ -21,7 +24,7 @@ def load(items: Items, launch_id: str) -> Launch:
     Raises:
         NotFoundError: there is none by that id.
     """
-    launch = items.get(Launch, launch_id)
+    launch = items.get(Launch, launch_id) if len(launch_id) <= LONGEST_ID else None
     if launch is None:
         raise NotFoundError("There is no launch by that id.")
     return launch

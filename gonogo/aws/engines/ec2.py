@@ -25,8 +25,8 @@ class MetadataOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     http_put_response_hop_limit: Annotated[int, Meta(ge=1, le=64)] | None = None
 
 
-class Volume(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One EBS volume at a device name."""
+class Volume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One EBS volume at a device name. What a template leaves open stands in the plan: it is approved too."""
 
     device: str
     size_gib: Annotated[int, Meta(ge=1, le=65536)]
@@ -38,18 +38,18 @@ class Volume(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What RunInstances is called with, by this module's names (EC2 API reference, RunInstances)."""
 
-    image_id: Annotated[str, Meta(pattern=r"^(ami-[0-9a-f]{8,17}|resolve:ssm:/[A-Za-z0-9_./-]{1,200})$")]
-    instance_type: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,30}\.[a-z0-9-]{1,30}$")]
+    image_id: Annotated[str, Meta(pattern=r"^(ami-[0-9a-f]{8,17}|resolve:ssm:/[A-Za-z0-9_./-]{1,200})\Z")]
+    instance_type: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,30}\.[a-z0-9-]{1,30}\Z")]
     count: Annotated[int, Meta(ge=1, le=100)] = 1
-    subnet_id: Annotated[str, Meta(pattern=r"^subnet-[0-9a-f]{8,17}$")] | None = None
-    security_group_ids: tuple[Annotated[str, Meta(pattern=r"^sg-[0-9a-f]{8,17}$")], ...] = ()
-    instance_profile_arn: Annotated[str, Meta(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/.+$")] | None = None
+    subnet_id: Annotated[str, Meta(pattern=r"^subnet-[0-9a-f]{8,17}\Z")] | None = None
+    security_group_ids: tuple[Annotated[str, Meta(pattern=r"^sg-[0-9a-f]{8,17}\Z")], ...] = ()
+    instance_profile_arn: Annotated[str, Meta(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/.+\Z")] | None = None
     key_name: Annotated[str, Meta(max_length=255)] | None = None
     user_data: Annotated[str, Meta(max_length=16384)] | None = None
     ebs_optimized: bool | None = None
     metadata_options: MetadataOptions | None = None
     volumes: tuple[Volume, ...] = ()
-    tags: dict[Annotated[str, Meta(pattern=r"^(?!gonogo:|aws:).{1,128}$")], Annotated[str, Meta(max_length=256)]] = {}
+    tags: dict[Annotated[str, Meta(pattern=r"^(?!gonogo:|aws:).{1,128}\Z")], Annotated[str, Meta(max_length=256)]] = {}
 
 
 class Ec2Resolver:
