@@ -33,7 +33,7 @@ test: ## Run all tests (ARGS="-k mail" to choose)
 .PHONY: check
 check: ## Check format, lint and types, then run all tests
 	@$(install) test
-	@echo "format" && $(BIN)/ruff format --check --quiet $(wildcard $(CODE))
+	@echo "format" && $(BIN)/ruff format --check $(wildcard $(CODE))
 	@echo "lint" && $(BIN)/ruff check --quiet $(wildcard $(CODE))
 	@echo "types" && $(BIN)/mypy --no-error-summary $(wildcard $(CODE))
 	@echo "tests" && $(pytest)

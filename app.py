@@ -11,14 +11,16 @@ FORM = ["application/x-www-form-urlencoded"]
 
 
 class Switchboard(Chalice):
-    """Chalice, answering its own refusals (unknown route, method, content type) as problems like all others."""
+    """Chalice, answering its own refusals (unknown route, method, media type) as problems like all others."""
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Answer one request."""
         answer: dict[str, Any] = super().__call__(event, context)
-        ours = any(kind in str(answer.get("headers", {})) for kind in ("application/problem+json", "text/html"))
+        ours = any(
+            kind in str(answer.get("headers", {})) for kind in ("application/problem+json", "text/html")
+        )
         if answer["statusCode"] >= 400 and not ours:  # noqa: PLR2004
-            from functions import refusals  # noqa: PLC0415
+            from functions import refusals
 
             return refusals.as_problem(answer)
         return answer
@@ -29,13 +31,13 @@ app.api.cors = False
 
 
 def _api() -> Any:
-    from functions import api  # noqa: PLC0415
+    from functions import api
 
     return api
 
 
 def _pages() -> Any:
-    from functions import pages  # noqa: PLC0415
+    from functions import pages
 
     return pages
 
@@ -132,13 +134,13 @@ def healthz() -> Any:
 
 @app.route("/openapi.json", methods=["GET"])
 def openapi() -> Any:
-    """The API's own description."""
+    """Describe the API."""
     return _api().openapi()
 
 
 @app.route("/decide", methods=["GET"])
 def decide_form() -> Any:
-    """The form for a code."""
+    """Ask for a code."""
     return _pages().form()
 
 
@@ -156,53 +158,54 @@ def pointer(id: str) -> Any:  # noqa: A002
 
 @app.route("/", methods=["GET"])
 def front() -> Any:
-    """The front page."""
-    return _pages().landing(app.current_request.context["path"])
+    """Show the front page."""
+    request: Any = app.current_request
+    return _pages().landing(request.context["path"])
 
 
 @app.lambda_function(name="publish")
-def publish(event: dict[str, Any], context: object) -> Any:
+def publish(event: dict[str, Any], _context: object) -> Any:
     """Table stream to bus."""
-    from functions import publish as room  # noqa: PLC0415
+    from functions import publish as room
 
     return room.handle(event)
 
 
 @app.lambda_function(name="notify")
-def notify(event: dict[str, Any], context: object) -> Any:
+def notify(event: dict[str, Any], _context: object) -> Any:
     """Events to mail."""
-    from functions import notify as room  # noqa: PLC0415
+    from functions import notify as room
 
     return room.handle(event)
 
 
 @app.lambda_function(name="deliver")
-def deliver(event: dict[str, Any], context: object) -> Any:
+def deliver(event: dict[str, Any], _context: object) -> Any:
     """Events to webhooks."""
-    from functions import deliver as room  # noqa: PLC0415
+    from functions import deliver as room
 
     return room.handle(event)
 
 
 @app.lambda_function(name="launch")
-def launch(event: dict[str, Any], context: object) -> Any:
-    """Cleared launches to the engine."""
-    from functions import launch as room  # noqa: PLC0415
+def launch(event: dict[str, Any], _context: object) -> Any:
+    """Launch what is cleared."""
+    from functions import launch as room
 
     return room.handle(event)
 
 
 @app.lambda_function(name="observe")
-def observe(event: dict[str, Any], context: object) -> Any:
+def observe(event: dict[str, Any], _context: object) -> Any:
     """EC2 state changes to instances."""
-    from functions import observe as room  # noqa: PLC0415
+    from functions import observe as room
 
     return room.handle(event)
 
 
 @app.lambda_function(name="wake")
-def wake(event: dict[str, Any], context: object) -> Any:
-    """The clock to all that is due."""
-    from functions import wake as room  # noqa: PLC0415
+def wake(_event: dict[str, Any], _context: object) -> Any:
+    """Do what time asks for."""
+    from functions import wake as room
 
     return room.handle()

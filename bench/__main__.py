@@ -126,7 +126,7 @@ def _without_moto() -> Any:
     """Let calls go past moto, to whatever plays the answers."""
     from moto.core import botocore_stubber
 
-    return mock.patch.object(botocore_stubber.BotocoreStubber, "__call__", lambda *_, **__: None)
+    return mock.patch.object(botocore_stubber.BotocoreStubber, "__call__", return_value=None)
 
 
 FLOOR = "import chalice, boto3; boto3.client('dynamodb', region_name='us-east-1')"
@@ -137,7 +137,7 @@ OURS = (
 
 
 def imports() -> Row:
-    """Hold the import CPU of the API function, its table client made, against chalice and one boto3 client."""
+    """Hold the import CPU of the API function, its table client made, against chalice and a boto3 client."""
     floor, ours = (_import_cpu(code) for code in (FLOOR, OURS))
     return Row(
         "import CPU of the API function against chalice + one boto3 client",
@@ -227,7 +227,7 @@ def _fill(world: worlds.World, count: int) -> None:
 
 
 def units(call: Call) -> float:
-    """Return the capacity units of a call, from the bytes that it moved (DynamoDB developer guide, "capacity")."""
+    """Return the capacity units of a call, from the bytes that it moved (DynamoDB guide, "capacity")."""
     if call.service != "dynamodb":
         return 0
     if call.operation in ("PutItem", "UpdateItem"):

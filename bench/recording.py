@@ -1,4 +1,4 @@
-"""Records the AWS calls of a run, and plays their answers back, so that only our own CPU is left to measure."""
+"""Records the AWS calls of a run, and plays their answers back, so that only our own CPU is measured."""
 
 from __future__ import annotations
 
@@ -63,9 +63,10 @@ def played(calls: list[Call]) -> Iterator[None]:
         yield
 
 
-class _Answer(botocore.awsrequest.AWSResponse):  # type: ignore[misc]
+class _Answer(botocore.awsrequest.AWSResponse):
     """A whole answer that has been read already."""
 
     def __init__(self, url: str, status: int, headers: dict[str, str], body: bytes) -> None:
-        super().__init__(url, status, botocore.awsrequest.HeadersDict(headers), None)
+        carried: Any = botocore.awsrequest.HeadersDict(headers)
+        super().__init__(url, status, carried, None)
         self._content = body

@@ -332,7 +332,8 @@ def inbox_page(page: Page) -> InboxPage:
     """Show a page of an inbox."""
     entries: tuple[InboxEntry, ...] = page.items
     return InboxPage(
-        tuple(InboxView(gate=gate_view(one.gate), launch=launch_view(one.launch)) for one in entries), page.cursor
+        tuple(InboxView(gate=gate_view(one.gate), launch=launch_view(one.launch)) for one in entries),
+        page.cursor,
     )
 
 

@@ -40,4 +40,6 @@ def one(message: dict[str, Any]) -> None:
     said = msgspec.convert(message, _Message)
     for state in _ENDS:
         if said.detail.state == state:
-            observe.observe(gonogo(), said.detail.instance_id, region=said.region, said=state, said_at=said.time)
+            observe.observe(
+                gonogo(), said.detail.instance_id, region=said.region, said=state, said_at=said.time
+            )

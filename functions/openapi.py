@@ -62,7 +62,11 @@ OPERATIONS: tuple[Operation, ...] = (
         query=("state", "requester", "cursor", "limit"),
     ),
     Operation(
-        method="get", path="/v1/launches/{id}", summary="Read a launch.", answer=bodies.LaunchView, problems=(404,)
+        method="get",
+        path="/v1/launches/{id}",
+        summary="Read a launch.",
+        answer=bodies.LaunchView,
+        problems=(404,),
     ),
     Operation(
         method="get",
@@ -96,7 +100,9 @@ OPERATIONS: tuple[Operation, ...] = (
         answer=bodies.InboxPage,
         query=("cursor", "limit"),
     ),
-    Operation(method="get", path="/v1/templates", summary="List what may be asked for.", answer=bodies.Templates),
+    Operation(
+        method="get", path="/v1/templates", summary="List what may be asked for.", answer=bodies.Templates
+    ),
     Operation(method="get", path="/v1/policy", summary="Read the policy in force.", answer=bodies.PolicyView),
     Operation(
         method="get",
@@ -124,9 +130,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="get", path="/healthz", summary="Tell that it answers.", answer=bodies.Health, signed_in=False
     ),
-    Operation(
-        method="get", path="/openapi.json", summary="This document.", answer=dict, signed_in=False
-    ),
+    Operation(method="get", path="/openapi.json", summary="This document.", answer=dict, signed_in=False),
 )
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
@@ -235,7 +239,10 @@ def _answer(one: Operation) -> dict[str, Any]:
     if one.answer is None:
         return {"description": "A page.", "content": {"text/html": {}}}
     if one.answer is dict:
-        return {"description": "This document.", "content": {"application/json": {"schema": {"type": "object"}}}}
+        return {
+            "description": "This document.",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
     return _json(one.answer, "As asked.")
 
 
@@ -250,4 +257,3 @@ def _ref(kind: type) -> dict[str, str]:
 def _name(one: Operation) -> str:
     words = [word.strip("{}").replace(".", "_") for word in one.path.split("/") if word]
     return "_".join([one.method, *words]) or one.method
-

@@ -20,7 +20,11 @@ log = logging.getLogger("gonogo")
 F = TypeVar("F", bound=Callable[..., Response])
 
 TABLE: dict[type[errors.GonogoError], tuple[HTTPStatus, str, str]] = {
-    MediaTypeError: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media-type", HTTPStatus.UNSUPPORTED_MEDIA_TYPE.phrase),
+    MediaTypeError: (
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "media-type",
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE.phrase,
+    ),
     errors.TooLargeError: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The body is too large"),
     errors.InvalidError: (HTTPStatus.BAD_REQUEST, "invalid", "The request breaks a rule"),
     errors.NotAuthenticatedError: (HTTPStatus.UNAUTHORIZED, "not-authenticated", "Sign in"),
@@ -50,7 +54,9 @@ def status_of(error: errors.GonogoError) -> tuple[HTTPStatus, str, str]:
     return HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "This is our fault"
 
 
-def response(status: int, slug: str, title: str, detail: str, faults: tuple[errors.Fault, ...] = ()) -> Response:
+def response(
+    status: int, slug: str, title: str, detail: str, faults: tuple[errors.Fault, ...] = ()
+) -> Response:
     """Return a problem."""
     body = Problem(
         type=f"urn:gonogo:problem:{slug}",
@@ -83,8 +89,8 @@ def unexpected() -> Response:
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal",
         "This is our fault",
-        "Something went wrong here, and it is in our log. What you asked for may or may not be done: read before"
-        " you ask again, or ask again with the same Idempotency-Key.",
+        "Something went wrong here, and it is in our log. What you asked for may or may not be done: read"
+        " before you ask again, or ask again with the same Idempotency-Key.",
     )
 
 

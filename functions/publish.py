@@ -16,14 +16,14 @@ log = logging.getLogger("gonogo")
 
 
 def handle(event: dict[str, Any]) -> dict[str, Any]:
-    """Publish a batch of stream records; name the first that must come again, which Lambda takes as checkpoint."""
+    """Publish a batch of stream records; name the first that must come again: Lambda's checkpoint."""
     changes = [change(record) for record in event["Records"] if "NewImage" in record["dynamodb"]]
     again = publish.publish(gonogo(), [one for one in changes if one is not None])
     return {"batchItemFailures": [{"itemIdentifier": again}] if again else []}
 
 
 def change(record: dict[str, Any]) -> Change | None:
-    """Return what a stream record says, None for a kind of item that has no events, unread if it cannot be read."""
+    """Return what a record says, None for a kind of item that has no events, unread if it cannot be read."""
     data = record["dynamodb"]
     number = str(data["SequenceNumber"])
     key = str(data["Keys"]["pk"]["S"])

@@ -8,7 +8,10 @@ from typing import Any
 from functions import problem
 
 _DETAILS = {
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: ("media-type", "Send application/json; the decision page sends a form."),
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: (
+        "media-type",
+        "Send application/json; the decision page sends a form.",
+    ),
     HTTPStatus.METHOD_NOT_ALLOWED: ("method", "This path has no such method."),
     HTTPStatus.NOT_FOUND: ("not-found", "There is no such path."),
     HTTPStatus.FORBIDDEN: ("not-found", "There is no such path."),

@@ -112,42 +112,42 @@ class Gonogo:
     @cached_property
     def items(self) -> Items:
         """The table."""
-        from gonogo.aws.table import Table  # noqa: PLC0415
+        from gonogo.aws.table import Table
 
         return Table(self.settings.table, self.settings.region)
 
     @cached_property
     def policies(self) -> Policies:
         """The policy."""
-        from gonogo.service.policies import Policies as Stored  # noqa: PLC0415
+        from gonogo.service.policies import Policies as Stored
 
         return Stored(self.items, self.trusts)
 
     @cached_property
     def bus(self) -> Bus:
         """The event bus."""
-        from gonogo.aws.bus import EventBridge  # noqa: PLC0415
+        from gonogo.aws.bus import EventBridge
 
         return EventBridge(self.settings.bus, self.settings.region)
 
     @cached_property
     def dead_letters(self) -> DeadLetters:
         """Where `publish` puts poison aside."""
-        from gonogo.aws.bus import Queue  # noqa: PLC0415
+        from gonogo.aws.bus import Queue
 
         return Queue(self.settings.publish_dead, self.settings.region)
 
     @cached_property
     def mailer(self) -> Mailer:
         """The mail service."""
-        from gonogo.aws.mail import Ses  # noqa: PLC0415
+        from gonogo.aws.mail import Ses
 
         return Ses(self.settings.mail_from, self.settings.region)
 
     @cached_property
     def macs(self) -> Macs:
         """The keys of approval tokens."""
-        from gonogo.aws.tokens import Kms  # noqa: PLC0415
+        from gonogo.aws.tokens import Kms
 
         rings: dict[Keyring, tuple[str, ...]] = {
             "people": self.settings.people_keys,
@@ -158,7 +158,7 @@ class Gonogo:
     @cached_property
     def secrets(self) -> Secrets:
         """The signing secrets of webhooks."""
-        from gonogo.aws.secrets import Parameters  # noqa: PLC0415
+        from gonogo.aws.secrets import Parameters
 
         return Parameters(self.settings.region)
 
@@ -167,7 +167,7 @@ class Gonogo:
         """The way out to webhooks."""
         if self._caller is not None:
             return self._caller
-        from gonogo.webhook import Caller as Strict  # noqa: PLC0415
+        from gonogo.webhook import Caller as Strict
 
         return Strict()
 
@@ -176,16 +176,19 @@ class Gonogo:
         """The verifier of bearer tokens."""
         if self._identity is not None:
             return self._identity
-        from gonogo.oidc import Issuer, Oidc  # noqa: PLC0415
+        from gonogo.oidc import Issuer, Oidc
 
         return Oidc(
-            [Issuer(issuer=one.issuer, audience=one.audience, jwks_uri=one.jwks_uri) for one in self.settings.issuers]
+            [
+                Issuer(issuer=one.issuer, audience=one.audience, jwks_uri=one.jwks_uri)
+                for one in self.settings.issuers
+            ]
         )
 
     @cached_property
     def observer(self) -> Observer:
         """The eyes on instances."""
-        from gonogo.aws.engines.ec2 import Ec2  # noqa: PLC0415
+        from gonogo.aws.engines.ec2 import Ec2
 
         return Ec2()
 
@@ -214,13 +217,13 @@ class Gonogo:
 
     @cached_property
     def _resolvers(self) -> Mapping[str, Resolver]:
-        from gonogo.aws.engines.ec2 import Ec2Resolver  # noqa: PLC0415
+        from gonogo.aws.engines.ec2 import Ec2Resolver
 
         return {"ec2": Ec2Resolver()}
 
     @cached_property
     def _engines(self) -> Mapping[str, Engine]:
-        from gonogo.aws.engines.ec2 import Ec2  # noqa: PLC0415
+        from gonogo.aws.engines.ec2 import Ec2
 
         return {"ec2": Ec2()}
 

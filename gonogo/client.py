@@ -329,7 +329,7 @@ def _path(launch_id: str, *rest: str) -> str:
     return "/".join(("v1/launches", checked_id(launch_id), *rest))
 
 
-def _submission(  # noqa: PLR0917 - the fields in the order that the API names them
+def _submission(
     template: str,
     parameters: Mapping[str, Any] | None,
     reason: str,

@@ -64,7 +64,7 @@ class Items(Protocol):
         """
 
     def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        """Return (kind, id) of items whose alarm is due, the longest due first, `limit` of each shard at most."""
+        """Return (kind, id) of items whose alarm is due, longest due first, `limit` of each shard at most."""
 
     def put_aside(self, kind: type[Item], id: str) -> list[Event]:  # noqa: A002
         """Return the events that were put aside from the item's history, oldest first."""
@@ -230,7 +230,6 @@ class Observer(Protocol):
         Raises:
             LaterError: that could not be told now.
         """
-
 
 
 class Policies(Protocol):

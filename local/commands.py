@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from local import aws
@@ -125,14 +126,20 @@ def _house(asked: argparse.Namespace) -> "House":
         message = f"PORT and AWS_PORT are both {asked.port}: they are two servers, so give them two ports."
         raise StartError(message)
     from gonogo.core.errors import BundleRefusedError
-    from local.house import House
+    from local.house import House, WiringError
+    from local.template import TemplateError
 
     try:
-        return House(port=asked.port, aws_port=asked.aws_port, wake_every=timedelta(seconds=asked.wake_every))
+        return House(
+            port=asked.port,
+            aws_port=asked.aws_port,
+            wake_every=timedelta(seconds=asked.wake_every),
+            policy=asked.policy,
+        )
     except BundleRefusedError as refused:
-        message = f"policy/ is refused: {refused}"
+        message = f"{asked.policy} is refused: {refused}"
         raise StartError(message) from refused
-    except OSError as error:
+    except (OSError, TemplateError, WiringError) as error:
         message = f"gonogo cannot start: {error}"
         raise StartError(message) from error
 
@@ -194,4 +201,5 @@ def _parser() -> Parser:
             command.add_argument("--port", type=_port, default=8000, help="of the API (8000)")
         if run is up:
             command.add_argument("--wake-every", type=float, default=60, help="seconds between alarms (60)")
+            command.add_argument("--policy", type=Path, default=Path("policy"), help="the folder (policy)")
     return parser

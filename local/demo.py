@@ -104,6 +104,7 @@ class Story:
         self._json("POST", f"v1/launches/{launch['id']}/terminate", json={}, headers=dev)
         self._wait("TERMINATED", lambda: self._in_state(launch["id"], dev, "TERMINATED"))
         self._wait("instance.terminated", lambda: self._event("instance.terminated", launch["id"]))
+        self._wait("launch.terminated", lambda: self._event("launch.terminated", launch["id"]))
         self._say(f"{launch['id']} is TERMINATED.")
 
         self._step("That is what our queue heard; a billing system would have heard the same.")

@@ -61,9 +61,9 @@ class House:
     """
 
     def __init__(
-        self, *, port: int, aws_port: int, wake_every: timedelta | None = None, policy: Path = ROOT / "policy"
+        self, *, port: int, aws_port: int, policy: Path, wake_every: timedelta | None = None
     ) -> None:
-        """Take the two ports, another interval for the schedule, and the folder of the policy.
+        """Take the two ports, the folder of the policy, and another interval for the schedule.
 
         Raises OSError when a port is taken, and gonogo's BundleRefusedError when the policy breaks rules.
         """

@@ -14,7 +14,6 @@ from gonogo.core.errors import LaterError, RefusedError
 from gonogo.core.event import SOURCE
 from gonogo.ports import PoisonError
 
-
 _PASSING = PASSING | {
     "AccessDeniedException",
     "ExpiredTokenException",
@@ -28,7 +27,7 @@ _PASSING = PASSING | {
     "ResourceNotFoundException",
     "UnrecognizedClientException",
 }
-"""What passes, and what passes once somebody mends it: it is about who puts, or on which bus, and not about the event."""
+"""What passes, and what passes once somebody mends it: it is about the caller or the bus, not the event."""
 
 
 class EventBridge:
@@ -59,9 +58,11 @@ class EventBridge:
         except RefusedError as error:
             self._apart(entries, error)
             return
-        failed = [
-            (index, one) for index, one in enumerate(answer["Entries"]) if one.get("ErrorCode")
-        ] if answer.get("FailedEntryCount") else []
+        failed = (
+            [(index, one) for index, one in enumerate(answer["Entries"]) if one.get("ErrorCode")]
+            if answer.get("FailedEntryCount")
+            else []
+        )
         passing = [one for _, one in failed if one["ErrorCode"] in _PASSING]
         if passing:
             raise LaterError(f"{passing[0]['ErrorCode']}: {passing[0].get('ErrorMessage', '')}")

@@ -42,13 +42,13 @@ FULL = frozenset(
         "InsufficientVolumeCapacity",
     }
 )
-"""Error codes that come as a server's fault, and yet mean no: nothing was made (EC2 API reference, "Error codes")."""
+"""Codes that come as a server's fault, and yet mean no: nothing was made (EC2 API, "Error codes")."""
 
 
 def client(service: str, region: str) -> Any:
     """Return a boto3 client; it costs tens to hundreds of milliseconds, so make it when first needed."""
-    import boto3  # noqa: PLC0415 - only who calls AWS pays for it
-    from botocore.config import Config  # noqa: PLC0415
+    import boto3
+    from botocore.config import Config
 
     config = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
     make: Any = boto3.client
@@ -62,7 +62,7 @@ def call(operation: Callable[..., T], **arguments: Any) -> T:
         RefusedError: AWS said no, in its own words; nothing was done.
         LaterError: throttled, down, or no answer: it may have been done.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
     try:
         return operation(**arguments)

@@ -9,7 +9,7 @@ from gonogo.aws.clients import call, client
 from gonogo.core.errors import LaterError, RefusedError
 
 _OF_THE_MESSAGE = frozenset({"BadRequestException", "MessageRejected", "ParamValidation"})
-"""Refusals of the message or its address (SES API v2 reference, SendEmail); others are of the account or its quota."""
+"""Refusals of the message or its address (SES API v2, SendEmail); others are of the account or its quota."""
 
 
 class Ses:
@@ -24,7 +24,7 @@ class Ses:
         return client("sesv2", self._region)
 
     def send(self, to: str, raw: bytes) -> None:
-        """Send one message to one address; a refusal that is not of this message passes, once somebody mends it."""
+        """Send one message to one address; a refusal that is not of this message passes once it is mended."""
         try:
             call(
                 self._ses.send_email,

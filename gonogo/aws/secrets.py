@@ -11,7 +11,7 @@ FOLDER = "/gonogo/webhooks/"
 
 
 class Parameters:
-    """`ports.Secrets` on SSM: the parameter's value is one secret, or several with spaces between, newest first."""
+    """`ports.Secrets` on SSM: a parameter is one secret, or several with spaces between, newest first."""
 
     def __init__(self, region: str) -> None:
         """Nothing is called yet."""

@@ -41,7 +41,10 @@ _INDEXES = {"feed": ("feed", "at"), "state": ("state_shard", "at"), "due": ("due
 
 
 def _key(hash_name: str, range_name: str) -> list[dict[str, str]]:
-    return [{"AttributeName": hash_name, "KeyType": "HASH"}, {"AttributeName": range_name, "KeyType": "RANGE"}]
+    return [
+        {"AttributeName": hash_name, "KeyType": "HASH"},
+        {"AttributeName": range_name, "KeyType": "RANGE"},
+    ]
 
 
 def _meta(name: str) -> MetaTable:
@@ -90,7 +93,11 @@ class Table:
         """Put the item if there is none."""
         try:
             self._call(
-                "put_item", _pk(item), item.kind, attributes=_attributes(item, item.__struct_fields__), condition=Path("pk").does_not_exist()
+                "put_item",
+                _pk(item),
+                item.kind,
+                attributes=_attributes(item, item.__struct_fields__),
+                condition=Path("pk").does_not_exist(),
             )
         except _ConditionError:
             raise ItemExistsError(f"{item.kind} {item.id} exists") from None
@@ -98,7 +105,9 @@ class Table:
     def save(self, before: Item, after: Item) -> None:
         """Update what differs if the version is that of `before`; put older events aside first."""
         after = self._trimmed(after)
-        fields = [name for name in after.__struct_fields__ if getattr(before, name) is not getattr(after, name)]
+        fields = [
+            name for name in after.__struct_fields__ if getattr(before, name) is not getattr(after, name)
+        ]
         old, new = _attributes(before, fields), _attributes(after, fields)
         actions = [Path([name]).set(value) for name, value in new.items() if old.get(name) != value]
         actions += [Path([name]).remove() for name in old.keys() - new.keys()]
@@ -111,7 +120,9 @@ class Table:
                 condition=Path("version") == {"N": str(before.version)},
             )
         except _ConditionError:
-            raise VersionConflictError(f"{after.kind} {after.id} is not at version {before.version}") from None
+            raise VersionConflictError(
+                f"{after.kind} {after.id} is not at version {before.version}"
+            ) from None
 
     def feed(self, summary: type[S], feed: str, *, cursor: str | None, limit: int) -> Page:
         """Return one page of a feed: one query."""
@@ -218,7 +229,7 @@ def _code(error: PynamoDBException) -> str | None:
 
 
 def _translated(error: PynamoDBException) -> Exception:
-    """Return LaterError for what passes and for what nobody knows the end of; faults of ours stay as they are."""
+    """Return LaterError for what passes, or nobody knows the end of; faults of ours stay as they are."""
     code = _code(error)
     if code is None or code in _PASSING:
         return LaterError(f"the table did not answer: {code or error}")
@@ -284,21 +295,22 @@ def _attributes(item: Item, fields: Sequence[str]) -> dict[str, _Value]:
 
 
 def _value(value: Any) -> _Value | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return {"S": str(value)}
-    if isinstance(value, bool):
-        return {"BOOL": value}
-    if isinstance(value, int):
-        return {"N": str(value)}
-    if isinstance(value, datetime):
-        return {"S": _instant(value)}
-    if isinstance(value, Decimal):
-        return {"S": str(value)}
-    if isinstance(value, bytes):
-        return {"B": value}
-    return {"S": _json(value)}
+    match value:
+        case None:
+            return None
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case bytes():
+            return {"B": value}
+        case datetime():
+            text = _instant(value)
+        case str() | Decimal():
+            text = str(value)
+        case _:
+            text = _json(value)
+    return {"S": text}
 
 
 @cache

@@ -39,7 +39,9 @@ class Kms:
         """Try the ring's keys in turn; only KMS's own word that it is valid counts."""
         for key in self._rings.get(keys, ()):
             try:
-                answer = call(self._kms.verify_mac, KeyId=key, Message=payload, Mac=mac, MacAlgorithm=ALGORITHM)
+                answer = call(
+                    self._kms.verify_mac, KeyId=key, Message=payload, Mac=mac, MacAlgorithm=ALGORITHM
+                )
             except RefusedError as error:
                 if error.code == "KMSInvalidMacException":
                     continue

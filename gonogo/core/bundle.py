@@ -147,7 +147,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                 str(error.schema_path[-1]),
                 error.message,
             )
-                for error in self.validators[template].iter_errors(whole)
+            for error in self.validators[template].iter_errors(whole)
             for pointer in _pointers(error)
         ]
         if faults:
@@ -157,12 +157,18 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def groups_claimed(self, issuer: str, claims: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         """Return the groups that a token's list claims stand for by the bundle's mapping."""
         return tuple(
-            sorted({one.group for one in self.claims if one.issuer == issuer and one.value in claims.get(one.claim, ())})
+            sorted(
+                {
+                    one.group
+                    for one in self.claims
+                    if one.issuer == issuer and one.value in claims.get(one.claim, ())
+                }
+            )
         )
 
 
 def _pointers(error: jsonschema_rs.ValidationError) -> list[str]:
-    """Return the RFC 6901 pointers of what is wrong: of the surplus or missing key itself, where it is one."""
+    """Return the RFC 6901 pointers of what is wrong: of the surplus or missing key, where it is one."""
     path = list(error.instance_path)
     keys: list[str | int] = list(getattr(error.kind, "unexpected", ()))
     missing = getattr(error.kind, "property", None)
@@ -267,12 +273,16 @@ def _policies(text: str, faults: list[Fault]) -> tuple[dict[str, Policy], dict[s
         faults.append(Fault("policies.cedar", "cedar", str(error)))
         return {}, {}
     if found["templates"]:
-        faults.append(Fault("policies.cedar", "slot", "a policy with a ?slot decides nothing: name whom it is for"))
+        faults.append(
+            Fault("policies.cedar", "slot", "a policy with a ?slot decides nothing: name whom it is for")
+        )
     documents: dict[str, Any] = found["staticPolicies"]
     policies: dict[str, Policy] = {}
     for name, document in documents.items():
         action = document["action"]
-        only = action["entity"]["id"] if action["op"] == "==" and action["entity"]["type"] == "Action" else None
+        only = (
+            action["entity"]["id"] if action["op"] == "==" and action["entity"]["type"] == "Action" else None
+        )
         annotations = {key: str(value or "") for key, value in document.get("annotations", {}).items()}
         policies[name] = Policy(id=name, effect=document["effect"], action=only, annotations=annotations)
     return policies, documents
@@ -317,33 +327,53 @@ def _people_faults(people: _People) -> Iterator[Fault]:
     seen: set[Actor] = set()
     for person in people.people:
         if person.actor in seen:
-            yield Fault("people.toml", "unique", f"{person.name!r} has the issuer and subject of somebody else")
+            yield Fault(
+                "people.toml", "unique", f"{person.name!r} has the issuer and subject of somebody else"
+            )
         seen.add(person.actor)
         if not person.issuer or not person.subject or "#" in person.issuer:
-            yield Fault("people.toml", "actor", f"{person.name!r} needs a subject, and an issuer without a fragment")
+            yield Fault(
+                "people.toml", "actor", f"{person.name!r} needs a subject, and an issuer without a fragment"
+            )
         if len(person.issuer) > LONGEST_NAME["issuer"] or len(person.subject) > LONGEST_NAME["subject"]:
-            yield Fault("people.toml", "maximum", f"{person.name!r} has a longer issuer or subject than a code holds")
+            yield Fault(
+                "people.toml", "maximum", f"{person.name!r} has a longer issuer or subject than a code holds"
+            )
         for group in set(person.groups) - set(people.groups):
-            yield Fault("people.toml", "group", f"{person.name!r} is in {group!r}, which is not under [groups]")
-        if person.mail is not None and (person.mail.count("@") != 1 or any(c in person.mail for c in "\r\n ,;<>")):
-            yield Fault("people.toml", "mail", f"{person.name!r} has {person.mail!r}, which is not one mail address")
+            yield Fault(
+                "people.toml", "group", f"{person.name!r} is in {group!r}, which is not under [groups]"
+            )
+        if person.mail is not None and (
+            person.mail.count("@") != 1 or any(c in person.mail for c in "\r\n ,;<>")
+        ):
+            yield Fault(
+                "people.toml", "mail", f"{person.name!r} has {person.mail!r}, which is not one mail address"
+            )
     for claim in people.claims:
         if claim.group not in people.groups:
-            yield Fault("people.toml", "group", f"a claim maps to {claim.group!r}, which is not under [groups]")
+            yield Fault(
+                "people.toml", "group", f"a claim maps to {claim.group!r}, which is not under [groups]"
+            )
 
 
 def _gate_faults(gates: Mapping[str, GateRule]) -> Iterator[Fault]:
     longest = duration.parse(LONGEST_GATE)
     for name, gate in gates.items():
         if gate.kind != "human":
-            yield Fault("gates.toml", "kind", f"gate {name!r} is of kind {gate.kind!r}; this version knows human")
+            yield Fault(
+                "gates.toml", "kind", f"gate {name!r} is of kind {gate.kind!r}; this version knows human"
+            )
         if not 0 < len(name) <= LONGEST_NAME["gate"]:
-            yield Fault("gates.toml", "maximum", f"gate {name!r} has a longer name than a code holds, or none")
+            yield Fault(
+                "gates.toml", "maximum", f"gate {name!r} has a longer name than a code holds, or none"
+            )
         if gate.quorum < 1 or gate.stage < 1:
             yield Fault("gates.toml", "minimum", f"gate {name!r} needs a quorum and a stage of at least 1")
         try:
             if duration.parse(gate.expires_after) > longest:
-                yield Fault("gates.toml", "maximum", f"gate {name!r} may wait {LONGEST_GATE} at most, as its links do")
+                yield Fault(
+                    "gates.toml", "maximum", f"gate {name!r} may wait {LONGEST_GATE} at most, as its links do"
+                )
         except ValueError as error:
             yield Fault("gates.toml", "duration", f"gate {name!r}: {error}")
 
@@ -353,7 +383,9 @@ def _price_faults(prices: PriceTable) -> Iterator[Fault]:
         for region, units in regions.items():
             for kind, price in units.items():
                 if not price.is_finite() or price < 0:
-                    yield Fault("prices.toml", "price", f"{engine} {region} {kind!r} costs {price}, which is no price")
+                    yield Fault(
+                        "prices.toml", "price", f"{engine} {region} {kind!r} costs {price}, which is no price"
+                    )
 
 
 def _policy_faults(
@@ -381,7 +413,9 @@ def _policy_faults(
                 f"{policy.label}: a permit names exactly one action with ==, one of {', '.join(ACTIONS)}",
             )
         if policy.action == "request" and gate not in gates:
-            yield Fault(where, "gate", f"{policy.label}: a permit of request names a gate of gates.toml with @gate")
+            yield Fault(
+                where, "gate", f"{policy.label}: a permit of request names a gate of gates.toml with @gate"
+            )
         if policy.action == "launch" and reads_claimed(documents[policy.id]["conditions"]):
             yield Fault(where, "claimed", f"{policy.label}: a permit of launch may not read context.claimed")
 
@@ -452,7 +486,9 @@ def _template_faults(
     if set(template.spec) == {"parameter"}:
         yield Fault(where, "spec", "must be a table of its own, not one parameter")
     for hole in set(_holes(template.spec)) - set(properties):
-        yield Fault(where, "spec", f"uses the parameter {hole!r}, which [parameters.properties] does not name")
+        yield Fault(
+            where, "spec", f"uses the parameter {hole!r}, which [parameters.properties] does not name"
+        )
     if template.parameters["type"] != "object":
         yield Fault(where, "parameters", "must be of type object")
     try:
@@ -463,7 +499,9 @@ def _template_faults(
     except ValueError as error:
         yield Fault(where, "lease", str(error))
     if template.region not in prices.hourly.get(template.engine, {}):
-        yield Fault(where, "price", f"prices.toml has none for engine {template.engine!r} in {template.region!r}")
+        yield Fault(
+            where, "price", f"prices.toml has none for engine {template.engine!r} in {template.region!r}"
+        )
 
 
 def _holes(spec: Any) -> Iterator[str]:
@@ -476,4 +514,3 @@ def _holes(spec: Any) -> Iterator[str]:
     elif isinstance(spec, list):
         for value in spec:
             yield from _holes(value)
-

@@ -13,7 +13,9 @@ from gonogo.core.actor import Actor
 from gonogo.core.item import Item, Listed
 
 Channel = Literal["mail", "webhook"]
-Topic = Literal["decide", "closed", "confirmed", "cleared", "rejected", "expired", "started", "failed", "change_failed"]
+Topic = Literal[
+    "decide", "closed", "confirmed", "cleared", "rejected", "expired", "started", "failed", "change_failed"
+]
 
 CLAIM = timedelta(minutes=5)
 """How long a claim keeps others from sending the same notice: longer than any sender may run."""
@@ -54,7 +56,7 @@ class Delivery(Item, frozen=True, kw_only=True):
     round: int = 0
     event: int = 0
     open: bool = False
-    channels: dict[Channel, Sending] = {}
+    channels: dict[Channel, Sending] = {}  # noqa: RUF012 - msgspec gives each value its own
 
     def listed(self) -> Listed:
         """Stand in the actor's inbox while it is open."""
@@ -66,9 +68,18 @@ class Delivery(Item, frozen=True, kw_only=True):
         )
 
 
-def delivery_id(launch: str, topic: Topic, actor: Actor, gate: str | None = None, round: int = 0, event: int = 0) -> str:  # noqa: A002
+def delivery_id(
+    launch: str,
+    topic: Topic,
+    actor: Actor,
+    gate: str | None = None,
+    round: int = 0,  # noqa: A002 - the field's name
+    event: int = 0,
+) -> str:
     """Return the one id that this notice can have, so that it is made once however often it is cued."""
-    raw = canonical.fingerprint(launch, topic, actor.issuer, actor.subject, gate or "", str(round), str(event))
+    raw = canonical.fingerprint(
+        launch, topic, actor.issuer, actor.subject, gate or "", str(round), str(event)
+    )
     return "d-" + base64.b32encode(raw[:20]).decode().lower()
 
 
@@ -127,8 +138,10 @@ def sent(delivery: Delivery, channel: Channel, at: datetime) -> Delivery:
     )
 
 
-def not_sent(delivery: Delivery, channel: Channel, *, error: str, later: timedelta | None, at: datetime) -> Delivery:
-    """Record that it did not go out: try again with back-off, but not sooner than `later`; `None` gives up."""
+def not_sent(
+    delivery: Delivery, channel: Channel, *, error: str, later: timedelta | None, at: datetime
+) -> Delivery:
+    """Record that it did not go out: try again with back-off, not sooner than `later`; `None` gives up."""
     sending = delivery.channels[channel]
     if later is None or sending.tries > len(RETRIES):
         given_up = msgspec.structs.replace(sending, state="failed", not_before=None, error=error[:500])
@@ -143,7 +156,9 @@ def closed(delivery: Delivery, at: datetime) -> Delivery:
     if not delivery.open:
         return delivery
     channels: dict[Channel, Sending] = {
-        channel: msgspec.structs.replace(sending, state="failed", not_before=None, error="decided before it was sent")
+        channel: msgspec.structs.replace(
+            sending, state="failed", not_before=None, error="decided before it was sent"
+        )
         if sending.state in ("waiting", "claimed")
         else sending
         for channel, sending in delivery.channels.items()
@@ -158,7 +173,9 @@ def tick(delivery: Delivery, *, at: datetime) -> Delivery:
     """
     if delivery.due_at is None or at < delivery.due_at:
         return delivery
-    channels = {channel: _given_up(one) if _is_lost(one, at) else one for channel, one in delivery.channels.items()}
+    channels = {
+        channel: _given_up(one) if _is_lost(one, at) else one for channel, one in delivery.channels.items()
+    }
     if all(one.state in ("sent", "failed") for one in channels.values()):
         return delivery.changed(channels=channels, due_at=None, updated_at=at).next_version()
     cued = delivery.happened(at, event.DeliveryDue(launch=delivery.launch))
@@ -180,6 +197,7 @@ def _with(delivery: Delivery, channel: Channel, sending: Sending, at: datetime) 
     channels = {**delivery.channels, channel: sending}
     first = delivery.at + CLAIM
     due = min(
-        (one.not_before or first for one in channels.values() if one.state in ("waiting", "claimed")), default=None
+        (one.not_before or first for one in channels.values() if one.state in ("waiting", "claimed")),
+        default=None,
     )
     return delivery.changed(channels=channels, due_at=due, updated_at=at).next_version()

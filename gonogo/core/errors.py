@@ -1,31 +1,31 @@
 """Every error that gonogo raises by name; `functions/problem.py` maps them to HTTP.
 
-    GonogoError
-    ├── InvalidError                 what came in breaks a rule; names each field and rule
-    │   ├── TooLargeError            the body is over the limit
-    │   └── BundleRefusedError       a policy bundle breaks a rule
-    ├── NotAuthenticatedError        no proof of who is asking
-    ├── NotPermittedError            known, but may not
-    │   ├── SelfApprovalError        asked for it, so may not decide it
-    │   └── NotEligibleError         not among those who may decide this gate
-    ├── NotFoundError                no such thing, or none that the caller may know of
-    │   └── TokenInvalidError        one answer, whatever is wrong with an approval token
-    ├── ConflictError                the thing is not in a state that allows it
-    │   ├── TransitionNotAllowedError
-    │   ├── StaleDigestError         what was read is not what waits now
-    │   ├── StalePriceError          the price that was approved no longer holds
-    │   ├── GateNotOpenError
-    │   ├── AlreadyDecidedError      the same actor has decided otherwise
-    │   └── KeyReusedError           an Idempotency-Key came back with another body
-    ├── BusyError                    others kept changing the item; nothing was changed, try again
-    ├── PolicyMissingError           no bundle: nothing is permitted
-    ├── EdgeError                    something outside did not do its part
-    │   ├── RefusedError             it said no, and would again
-    │   └── LaterError               unknown or passing: repeat the very same call
-    │       └── IssuerUnavailableError  the identity issuer's keys cannot be read
-    └── StoreError
-        ├── ItemExistsError          another write made this item first
-        └── VersionConflictError     another write changed this item first
+GonogoError
+├── InvalidError                 what came in breaks a rule; names each field and rule
+│   ├── TooLargeError            the body is over the limit
+│   └── BundleRefusedError       a policy bundle breaks a rule
+├── NotAuthenticatedError        no proof of who is asking
+├── NotPermittedError            known, but may not
+│   ├── SelfApprovalError        asked for it, so may not decide it
+│   └── NotEligibleError         not among those who may decide this gate
+├── NotFoundError                no such thing, or none that the caller may know of
+│   └── TokenInvalidError        one answer, whatever is wrong with an approval token
+├── ConflictError                the thing is not in a state that allows it
+│   ├── TransitionNotAllowedError
+│   ├── StaleDigestError         what was read is not what waits now
+│   ├── StalePriceError          the price that was approved no longer holds
+│   ├── GateNotOpenError
+│   ├── AlreadyDecidedError      the same actor has decided otherwise
+│   └── KeyReusedError           an Idempotency-Key came back with another body
+├── BusyError                    others kept changing the item; nothing was changed, try again
+├── PolicyMissingError           no bundle: nothing is permitted
+├── EdgeError                    something outside did not do its part
+│   ├── RefusedError             it said no, and would again
+│   └── LaterError               unknown or passing: repeat the very same call
+│       └── IssuerUnavailableError  the identity issuer's keys cannot be read
+└── StoreError
+    ├── ItemExistsError          another write made this item first
+    └── VersionConflictError     another write changed this item first
 """
 
 from __future__ import annotations

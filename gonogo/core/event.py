@@ -270,12 +270,12 @@ def schema(kind: type[Data]) -> dict[str, Any]:
 
 
 def schema_id(kind: type[Data]) -> str:
-    """Return the name under which the event's schema is known: the version is in it, not in the event's name."""
+    """Return the name of the event's schema: the version is in it, not in the event's name."""
     return f"urn:gonogo:event:{kind.type}:{kind.schema_version}"
 
 
 def _schema_of(name: str) -> str:
-    """Return the schema of an event by name; of one that only newer code knows, what can be said without it."""
+    """Return the schema of an event by name; of one that only newer code knows, the most that can be said."""
     return schema_id(ALL[name]) if name in ALL else f"urn:gonogo:event:{name}"
 
 

@@ -142,7 +142,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def lost(self, actors: frozenset[Actor]) -> Gate:
-        """Return the gate without these actors' authority: what they decided is kept, and counts no longer."""
+        """Return the gate without these actors' authority: what they decided is kept, but does not count."""
         gate = self.voided(actors, "may decide this gate no longer")
         return msgspec.structs.replace(
             gate, approvers=tuple(actor for actor in gate.approvers if actor not in actors)

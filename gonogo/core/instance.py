@@ -30,7 +30,12 @@ class Instance(Item, frozen=True, kw_only=True):
 
 
 def first_seen(
-    *, id: str, launch: Launch, instance_type: str, hourly: Decimal, at: datetime  # noqa: A002 - the field's name
+    *,
+    id: str,  # noqa: A002 - the field's name
+    launch: Launch,
+    instance_type: str,
+    hourly: Decimal,
+    at: datetime,
 ) -> Instance:
     """Return an instance of which nothing is known yet but that it is this launch's."""
     return Instance(
@@ -46,7 +51,9 @@ def first_seen(
     )
 
 
-def seen(instance: Instance, *, launch: Launch, state: InstanceState, changed_at: datetime, at: datetime) -> Instance:
+def seen(
+    instance: Instance, *, launch: Launch, state: InstanceState, changed_at: datetime, at: datetime
+) -> Instance:
     """Record how it was seen; the very same instance where that is known already, or where it has ended."""
     if instance.state in (state, "terminated") or state not in _EVENTS:
         return instance

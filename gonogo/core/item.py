@@ -15,7 +15,7 @@ CUE_LONGEST = timedelta(hours=6)
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an item stands in lists: in whose `feed`, under which `state`, and the `summary` that they show."""
+    """Where an item stands in lists: in whose `feed`, under which `state`, and the `summary` they show."""
 
     feed: str | None = None
     state: str | None = None
@@ -53,7 +53,9 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     def happened(self, at: datetime, *data: events.Data) -> Self:
         """Return the item with these events appended; the version is not touched."""
         new = tuple(Event(self.seq + n, one.type, at, one.facts()) for n, one in enumerate(data, 1))
-        return msgspec.structs.replace(self, seq=self.seq + len(new), history=self.history + new, updated_at=at)
+        return msgspec.structs.replace(
+            self, seq=self.seq + len(new), history=self.history + new, updated_at=at
+        )
 
     def changed(self, **fields: Any) -> Self:
         """Return the item with these fields replaced; the version is not touched."""
@@ -64,7 +66,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, version=self.version + 1)
 
     def cued(self, at: datetime, *seqs: int) -> Self:
-        """Return the item waiting for somebody to act on these events; they are given again if nobody does."""
+        """Return the item waiting for somebody to act on these events; they come again if nobody does."""
         return msgspec.structs.replace(self, cue=seqs, cue_times=0, due_at=at + CUE_FIRST)
 
     def cued_again(self, at: datetime) -> Self:

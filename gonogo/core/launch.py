@@ -110,7 +110,9 @@ class Launch(Item, frozen=True, kw_only=True):
     def approvers(self) -> tuple[Actor, ...]:
         """Whoever said go and still counts, in the order of the gates, each once."""
         return tuple(
-            dict.fromkeys(one.actor for gate in self.gates for one in gate.counting if one.verdict == "approve")
+            dict.fromkeys(
+                one.actor for gate in self.gates for one in gate.counting if one.verdict == "approve"
+            )
         )
 
     @property
@@ -385,9 +387,7 @@ def change(launch: Launch, *, wanted: Wanted, actor: Actor, at: datetime) -> Lau
         raise TransitionNotAllowedError(wanted, f"{launch.state} and being terminated")
     launch.require(wanted, *_CHANGEABLE[wanted])
     launch = launch.changed(wanted=wanted, wanted_by=actor)
-    launch = launch.happened(
-        at, event.LaunchChangeRequested(launch=launch.facts, wanted=wanted, actor=actor)
-    )
+    launch = launch.happened(at, event.LaunchChangeRequested(launch=launch.facts, wanted=wanted, actor=actor))
     return _no_later_than_clock(launch.cued(at, launch.seq)).next_version()
 
 
@@ -415,7 +415,9 @@ def change_failed(launch: Launch, *, code: str, message: str, at: datetime) -> L
     return launch.next_version()
 
 
-def observe(launch: Launch, *, resource: str, state: InstanceState, changed_at: datetime, at: datetime) -> Launch:
+def observe(
+    launch: Launch, *, resource: str, state: InstanceState, changed_at: datetime, at: datetime
+) -> Launch:
     """Record how one of its instances was seen, and what state that makes of the launch.
 
     The very same launch is returned where this was known, or where the launch is not live.
@@ -503,7 +505,11 @@ def _opened_event(launch: Launch, opened: Gate) -> event.GateOpened:
 
 
 def _decision_event(
-    launch: Launch, gate: Gate, actor: Actor, verdict: Literal["approve", "reject", "revoke"], channel: Channel
+    launch: Launch,
+    gate: Gate,
+    actor: Actor,
+    verdict: Literal["approve", "reject", "revoke"],
+    channel: Channel,
 ) -> event.GateDecided:
     return event.GateDecided(
         launch=launch.facts,
@@ -523,9 +529,7 @@ def _advance(launch: Launch, at: datetime) -> Launch:
         if gate.state is GateState.NO_GO:
             actor = next(one.actor for one in gate.counting if one.verdict == "reject")
             launch = _end(launch, State.REJECTED, at)
-            return launch.happened(
-                at, event.LaunchRejected(launch=launch.facts, gate=gate.name, actor=actor)
-            )
+            return launch.happened(at, event.LaunchRejected(launch=launch.facts, gate=gate.name, actor=actor))
     stage = stage_to_open(launch.gates)
     if stage is None:
         return _clear(launch.changed(state=State.PENDING), at)

@@ -1,4 +1,4 @@
-"""Template and parameters become a plan: what exactly is launched, its price, and the digest of the question."""
+"""Template and parameters become a plan: what exactly is launched, its price, the digest of the question."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             return self.hourly[engine][region][kind]
         except KeyError:
             raise NotPermittedError(
-                f"The policy's prices know no {kind!r} of engine {engine!r} in {region!r}, so it is not launched."
+                f"The policy has no price for {kind!r} of {engine!r} in {region!r}, so it is not launched."
             ) from None
 
     def estimate(self, plan: Plan, lease: timedelta) -> Price:
@@ -99,7 +99,8 @@ class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             NotPermittedError: a unit has no price, or it is more than can be reckoned with.
         """
         hourly = sum(
-            (self.of_unit(plan.engine, plan.region, unit.kind) * unit.quantity for unit in plan.units), Decimal(0)
+            (self.of_unit(plan.engine, plan.region, unit.kind) * unit.quantity for unit in plan.units),
+            Decimal(0),
         )
         seconds = int(lease.total_seconds())
         return Price(

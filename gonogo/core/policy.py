@@ -32,7 +32,7 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What Cedar said of one question: the labels of the policies that decided, and the errors, which mean no."""
+    """What Cedar said of one question: the labels of the policies that decided, and errors, which mean no."""
 
     allowed: bool
     forbidden: bool
@@ -57,7 +57,11 @@ def accept(files: Mapping[str, str]) -> Bundle:
     """
     bundle = bundles.load(files)
     faults = [
-        Fault("gates.toml", "quorum", f"gate {name!r} asks for {rule.quorum}; policy lets {most} people decide it")
+        Fault(
+            "gates.toml",
+            "quorum",
+            f"gate {name!r} asks for {rule.quorum}; policy lets {most} people decide it",
+        )
         for name, rule in bundle.gates.items()
         if (most := _most_deciders(bundle, name)) < rule.quorum
     ]
@@ -79,9 +83,7 @@ def judge(bundle: Bundle, asker: Principal, question: Question) -> Judgement:
         acts_for = ("Person", other.key)
         answer = _ask(bundle, Principal(asker.actor), "act_for", acts_for, {}, also=Principal(other))
         if not answer.allowed:
-            return Judgement(
-                outcome="refused", policies=answer.policies, reason=_why_not("act_for", answer)
-            )
+            return Judgement(outcome="refused", policies=answer.policies, reason=_why_not("act_for", answer))
         judgements.append(_judge_one(bundle, Principal(other), question))
     for judgement in judgements:
         if judgement.outcome == "refused":
@@ -166,7 +168,9 @@ def _judge_one(bundle: Bundle, asker: Principal, question: Question) -> Judgemen
         return Judgement(outcome="refused", reason=_why_not("request", request))
     gates = {bundle.policies[name].annotations.get("gate", "") for name in request.policies}
     if not gates or gates - set(bundle.gates):
-        return Judgement(outcome="refused", reason="Policy names a gate that it does not have, so nothing is permitted.")
+        return Judgement(
+            outcome="refused", reason="Policy names a gate that it does not have, so nothing is permitted."
+        )
     return Judgement(outcome="gates", gates=tuple(sorted(gates)), policies=_labels(bundle, request.policies))
 
 
@@ -196,7 +200,11 @@ def _deciders(bundle: Bundle, gate: str, price: Price) -> frozenset[Actor]:
 def _most_deciders(bundle: Bundle, gate: str) -> int:
     """Return how many people may decide the gate at most: tried for something free, dear, and very dear."""
     return max(
-        len(_deciders(bundle, gate, Price(currency="", version="", hourly=cost, monthly=cost, worst_case=cost)))
+        len(
+            _deciders(
+                bundle, gate, Price(currency="", version="", hourly=cost, monthly=cost, worst_case=cost)
+            )
+        )
         for cost in (Decimal(0), Decimal(1000), Decimal(1000000))
     )
 

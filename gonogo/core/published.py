@@ -56,7 +56,9 @@ def stored(files: Mapping[str, str], at: datetime) -> StoredBundle:
     """
     packed = zlib.compress(msgspec.json.encode(dict(files)), 9)
     if len(packed) > LARGEST:
-        raise BundleRefusedError(Fault("", "maximum", f"is {len(packed)} bytes compressed; {LARGEST} at most"))
+        raise BundleRefusedError(
+            Fault("", "maximum", f"is {len(packed)} bytes compressed; {LARGEST} at most")
+        )
     return StoredBundle(id=digest_of(files), at=at, updated_at=at, packed=packed)
 
 

@@ -48,7 +48,15 @@ class Claim(msgspec.Struct, frozen=True, array_like=True):
 
 
 def claim(
-    *, keys: Keyring, launch: str, gate: str, round: int, actor: Actor, digest: str, expires_at: datetime, epoch: int  # noqa: A002
+    *,
+    keys: Keyring,
+    launch: str,
+    gate: str,
+    round: int,  # noqa: A002 - the field's name
+    actor: Actor,
+    digest: str,
+    expires_at: datetime,
+    epoch: int,
 ) -> Claim:
     """Return the claim of one actor on one gate."""
     return Claim(

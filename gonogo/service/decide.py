@@ -119,7 +119,9 @@ def by_token(
     )
 
 
-def eligible(outside: Outside, launch: Launch, gate: str, policy_now: Bundle | None = None) -> frozenset[Actor]:
+def eligible(
+    outside: Outside, launch: Launch, gate: str, policy_now: Bundle | None = None
+) -> frozenset[Actor]:
     """Return who may decide the gate now: by the bundle that judged the launch and by the one in force.
 
     The one in force is read, unless it was read already for the same request.
@@ -142,7 +144,7 @@ def _decide(
     may: frozenset[Actor],
     still: Callable[[Launch], None] = lambda _launch: None,
 ) -> Launch:
-    """Decide; `still` raises if the launch, as it is when it is written, is one on which the code counts no longer."""
+    """Decide; `still` raises if the code counts no longer on the launch as it is when it is written."""
     now = outside.now()
 
     def command(this: Launch) -> Launch:
@@ -187,7 +189,9 @@ def _still_counts(launch: Launch, claim: Claim, may: frozenset[Actor], policy_no
     if gate.login:
         raise NotPermittedError(f"The gate {gate.name!r} takes decisions of people who are signed in only.")
     if claim.keys == "hook" and not _reads_alone(policy_now, claim.actor):
-        raise NotPermittedError("A code that came by webhook counts for whom policy gives a private one only.")
+        raise NotPermittedError(
+            "A code that came by webhook counts for whom policy gives a private one only."
+        )
     if claim.actor not in may:
         raise NotEligibleError(gate.name)
     before = gate.decision_of(claim.actor)
@@ -199,6 +203,6 @@ def _still_counts(launch: Launch, claim: Claim, may: frozenset[Actor], policy_no
 
 
 def _reads_alone(policy_now: Bundle, actor: Actor) -> bool:
-    """Tell whether nobody but the actor reads the actor's webhook: only there does a code prove who answers."""
+    """Tell whether only the actor reads the actor's webhook: only there does a code prove who answers."""
     whom = policy_now.people.get(actor)
     return whom is not None and whom.webhook is not None and whom.webhook.private

@@ -10,7 +10,7 @@ from gonogo.ports import Outside
 
 
 class SignedIn(Principal, frozen=True, kw_only=True):
-    """Somebody whose token was verified, and the policy in force then: read once a request, used throughout."""
+    """Somebody whose token was verified, and the policy in force then: read once a request."""
 
     policy: Bundle
 
@@ -25,11 +25,15 @@ def sign_in(outside: Outside, authorization: str | None) -> SignedIn:
     """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise NotAuthenticatedError("Sign in: send Authorization: Bearer and a token of your identity provider.")
+        raise NotAuthenticatedError(
+            "Sign in: send Authorization: Bearer and a token of your identity provider."
+        )
     claims = outside.identity.verify(token, outside.now())
     actor = Actor(claims.issuer, claims.subject)
     bundle = outside.policies.current()
     groups = bundle.groups_claimed(claims.issuer, claims.claims)
     if actor not in bundle.people and not groups:
-        raise NotPermittedError(f"Policy knows nobody by issuer {actor.issuer!r} and subject {actor.subject!r}.")
+        raise NotPermittedError(
+            f"Policy knows nobody by issuer {actor.issuer!r} and subject {actor.subject!r}."
+        )
     return SignedIn(actor, groups, policy=bundle)

@@ -80,7 +80,7 @@ def _another_plan(item: Launch, at: datetime) -> Launch:
 
 
 def _may_ask_no_longer(outside: Outside, item: Launch, current: Bundle) -> str | None:
-    """Return why whoever asked may not have this launched any more, by the rules in force; None if they may."""
+    """Return why whoever asked may not have this launched any more by the rules in force, or None."""
     asker = Principal(item.question.requester, item.groups)
     judgement = policy.judge(current, asker, item.question)
     if judgement.outcome == "refused":
@@ -112,7 +112,11 @@ def _launch(outside: Outside, item: Launch) -> None:
         made = outside.engine(plan.engine).launch(plan, token=launches.client_token(item), tags=tags(item))
     except RefusedError as error:
         code, message = error.code, error.message
-        _record(outside, item, lambda this: launches.record_failed(this, code=code, message=message, at=outside.now()))
+        _record(
+            outside,
+            item,
+            lambda this: launches.record_failed(this, code=code, message=message, at=outside.now()),
+        )
     else:
         _record(outside, item, lambda this: launches.record_started(this, resources=made, at=outside.now()))
 

@@ -1,4 +1,4 @@
-"""Tell people: a notice is made once, claimed before it is sent, and tried again until it is out or given up."""
+"""Tell people: a notice is made once, claimed before it is sent, and tried until it is out or given up."""
 
 from __future__ import annotations
 
@@ -80,7 +80,11 @@ def tell(outside: Outside, cue: Cue, channel: Channel, send: Send) -> None:
     happened = next((one for one in launch.history if one.seq == cue.seq), None)
     if happened is None or happened.type != cue.type:
         return
-    telling = _Telling(launch, outside.policies.current(), channel, send)
+    _tell_of(outside, _Telling(launch, outside.policies.current(), channel, send), happened)
+
+
+def _tell_of(outside: Outside, telling: _Telling, happened: Event) -> None:
+    launch = telling.launch
     if happened.type == events.GateOpened.type:
         _ask(outside, telling)
     elif happened.type == events.GateClosed.type:
@@ -213,10 +217,7 @@ def _send_claimed(outside: Outside, telling: _Telling, delivery: Delivery) -> No
     error: str | None = None
     later: timedelta | None = timedelta(0)
     try:
-        notice = _notice(outside, telling, delivery)
-        if notice is None:
-            raise RefusedError("Unreachable", "policy knows no way to reach this person any more")
-        telling.send(notice)
+        telling.send(_notice(outside, telling, delivery))
     except RefusedError as refused:
         error, later = str(refused), None
     except LaterError as passing:
@@ -233,11 +234,11 @@ def _send_claimed(outside: Outside, telling: _Telling, delivery: Delivery) -> No
     saving.change(outside.items, delivery, command)
 
 
-def _notice(outside: Outside, telling: _Telling, delivery: Delivery) -> Notice | None:
+def _notice(outside: Outside, telling: _Telling, delivery: Delivery) -> Notice:
     launch, channel = telling.launch, telling.channel
     whom = telling.person(outside, delivery.actor)
     if whom is None or channel not in channels_of(whom):
-        return None
+        raise RefusedError("Unreachable", "policy knows no way to reach this person any more")
     happened = next((one for one in launch.history if one.seq == delivery.event), None)
     name = delivery.gate or (str(happened.data["gate"]) if happened and "gate" in happened.data else None)
     gate = next((gate for gate in launch.gates if gate.name == name), None)

@@ -17,7 +17,7 @@ from gonogo.service import saving
 def observe(
     outside: Outside, instance_id: str, *, region: str, said: InstanceState, said_at: datetime
 ) -> None:
-    """Record the state of an instance, if one of our launches made it. The engine is asked; the message is not believed.
+    """Record the state of an instance, if one of our launches made it: the engine is asked, not the message.
 
     Raises:
         LaterError: it is ours, but the launcher has not recorded it yet; or it could not be looked at.
@@ -35,7 +35,11 @@ def observe(
         if seen is None:
             return
         known = instances.first_seen(
-            id=instance_id, launch=launch, instance_type=seen.kind, hourly=_hourly(outside, launch, seen), at=now
+            id=instance_id,
+            launch=launch,
+            instance_type=seen.kind,
+            hourly=_hourly(outside, launch, seen),
+            at=now,
         )
         after = instances.seen(known, launch=launch, state=state, changed_at=changed_at, at=now)
         try:
@@ -57,7 +61,9 @@ def observe(
     )
 
 
-def _launch_of(outside: Outside, instance_id: str, known: Instance | None, seen: Seen | None) -> Launch | None:
+def _launch_of(
+    outside: Outside, instance_id: str, known: Instance | None, seen: Seen | None
+) -> Launch | None:
     """Return the launch that made the instance: on its own record, or by tag and client token both."""
     if known is not None:
         return outside.items.get(Launch, known.launch)
@@ -74,14 +80,14 @@ def _launch_of(outside: Outside, instance_id: str, known: Instance | None, seen:
 
 
 def _is_old_news(seen: Seen | None, known: Instance | None, said_at: datetime) -> bool:
-    """Tell whether only the message speaks, as the instance is on its way, and says nothing later than is known."""
+    """Tell whether only the message speaks, the instance being on its way, and says nothing new."""
     return seen is not None and seen.state is None and known is not None and said_at <= known.changed_at
 
 
 def _state(
     seen: Seen | None, said: InstanceState, said_at: datetime, now: datetime
 ) -> tuple[InstanceState | None, datetime]:
-    """Return the state to record, and since when: as seen; as said where it is on the way, or gone for good."""
+    """Return the state to record, and since when: as seen; as said where it is on the way, or gone."""
     if seen is None:
         return (said if said == "terminated" else None), said_at
     if seen.state is None or seen.state == said:

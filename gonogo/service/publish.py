@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from gonogo.core.event import Event, cloud_event
 from gonogo.core.errors import LaterError
+from gonogo.core.event import Event, cloud_event
 from gonogo.ports import Outside, PoisonError
 
 BATCH = 10
@@ -53,7 +53,10 @@ def publish(outside: Outside, changes: Sequence[Change]) -> str | None:
         if change.after is None:
             out.append((change.number, {}))
         else:
-            out += [(change.number, cloud_event(change.after.id, one)) for one in news(change.before, change.after)]
+            out += [
+                (change.number, cloud_event(change.after.id, one))
+                for one in news(change.before, change.after)
+            ]
     unread = {change.number: change.item for change in changes if change.after is None}
     for start in range(0, len(out), BATCH):
         batch = out[start : start + BATCH]

@@ -1,4 +1,4 @@
-"""What may be read, and by whom: everybody whom policy knows may read every launch, so that nobody need ask why one waits."""
+"""What may be read: everybody whom policy knows may read every launch, so that nobody asks why one waits."""
 
 from __future__ import annotations
 
@@ -57,5 +57,3 @@ def inbox(outside: Outside, reader: Principal, *, cursor: str | None, limit: int
         if gate.decision_of(reader.actor) is None:
             entries.append(InboxEntry(launch=item, gate=gate))
     return Page(tuple(entries), page.cursor)
-
-

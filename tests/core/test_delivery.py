@@ -123,13 +123,15 @@ def test_one_channel_does_not_hurry_the_other():
 def test_patience_grows_until_it_ends():
     """A mail server that is down for minutes is tried soon, one that is down for a day is given up."""
     this, at, waits = notice(), AT, []
-    while state(this) != "failed":
+    for _ in range(20):
         this = fail(this, at)
         if this.due_at is not None:
             waits.append(this.due_at - at)
             assert not delivery.sendable(this, "mail", this.due_at - SECOND)
             at = this.due_at
             assert delivery.sendable(this, "mail", at)
+        if state(this) == "failed":
+            break
     assert waits == list(RETRIES)
     assert this.channels["mail"].tries == len(RETRIES) + 1
     assert this.due_at is None
@@ -213,12 +215,12 @@ def test_a_tick_of_what_is_done_is_nothing():
 def test_a_sender_that_always_crashes_is_given_up():
     """A notice that kills its sender after each mail must not send one every five minutes for ever."""
     this, at, tries = notice(), AT, 0
-    while this.due_at is not None:
+    for _ in range(100):
         if delivery.sendable(this, "mail", at):
             this, tries = delivery.claimed(this, "mail", at), tries + 1
-        assert this.due_at is not None
-        at = this.due_at
+        at = this.due_at or at
         this = delivery.tick(this, at=at)
+    assert this.due_at is None
     assert tries == len(RETRIES) + 1
     assert state(this) == "failed"
     assert not delivery.sendable(this, "mail", at + 365 * DAY)

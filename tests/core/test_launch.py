@@ -479,9 +479,10 @@ def test_a_gate_expires_to_the_second(late: int):
 def test_the_alarm_never_rings_after_the_first_expiry():
     """However long the cue already waits, expiry is not late by it."""
     this = launch(gate(expires_after="3d"), gate("audit", expires_after="1d"))
-    while this.due_at is not None:
-        assert this.due_at <= AT + DAY
-        this = tick(this)
+    for _ in range(100):
+        if this.due_at is not None:
+            assert this.due_at <= AT + DAY
+            this = tick(this)
     assert (this.updated_at, this.state) == (AT + DAY, State.EXPIRED)
 
 
@@ -764,10 +765,11 @@ def test_a_lease_ends_to_the_second(before: Callable[[], Launch], late: int):
 def test_a_lease_ends_in_time_though_a_change_is_pending():
     """A stop that nobody carries out must not let it run for hours beyond its lease."""
     this = want(running(), "stop", AT + 29 * DAY)
-    while this.wanted == "stop":
-        assert this.due_at is not None
-        assert this.due_at <= AT + 30 * DAY
-        this = tick(this)
+    for _ in range(100):
+        if this.wanted == "stop":
+            assert this.due_at is not None
+            assert this.due_at <= AT + 30 * DAY
+            this = tick(this)
     assert this.wanted == "terminate"
     assert last(this, event.LaunchChangeRequested).at == AT + 30 * DAY
 

@@ -313,7 +313,7 @@ def edited(text: str, edits: list[tuple[str, int, str]]) -> str:
     return text
 
 
-@settings(max_examples=3000)
+@settings(max_examples=2000)
 @given(EDITS)
 def test_no_mutation_verifies(edits: list[tuple[str, int, str]]):
     """Thousands of edits of a true token: each is refused, or undid itself."""
@@ -323,7 +323,7 @@ def test_no_mutation_verifies(edits: list[tuple[str, int, str]]):
             accepted(text)
 
 
-@settings(max_examples=2000)
+@settings(max_examples=1000)
 @given(st.binary(max_size=400))
 def test_no_bytes_are_read_as_two_things(body: bytes):
     """Whatever bytes come, they are refused by name or are the one form of what they say."""

@@ -145,6 +145,7 @@ def notice(
         at=launch.updated_at + timedelta(seconds=3),
         link=link,
         code=code,
+        people=PEOPLE,
     )
 
 

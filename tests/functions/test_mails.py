@@ -22,7 +22,7 @@ from gonogo.core.delivery import Topic
 from gonogo.core.errors import RefusedError
 from gonogo.service import notify
 from tests.functions import notices
-from tests.functions.notices import CASES, CODE, PEOPLE
+from tests.functions.notices import CASES, CODE
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mails"
 SENDER = "gonogo@example.com"
@@ -42,7 +42,7 @@ def part(mail: EmailMessage, kind: str) -> str:
 
 def mailed(case: str) -> EmailMessage:
     """Return the mail of a case."""
-    return read(mails.render(CASES[case](), SENDER, PEOPLE))
+    return read(mails.render(CASES[case](), SENDER))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -73,7 +73,7 @@ def test_every_notice_that_is_ever_made_has_a_mail() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_same_notice_gives_the_same_bytes(case: str) -> None:
     """A notice that is sent twice can be known for the same by every byte of it."""
-    assert mails.render(CASES[case](), SENDER, PEOPLE) == mails.render(CASES[case](), SENDER, PEOPLE)
+    assert mails.render(CASES[case](), SENDER) == mails.render(CASES[case](), SENDER)
 
 
 def test_resending_later_keeps_the_message_id() -> None:
@@ -178,7 +178,7 @@ def test_address_that_is_none_is_refused_for_good(address: str) -> None:
 def test_every_line_fits_into_a_mail() -> None:
     """Servers may cut lines of more than 998 characters (RFC 5322, section 2.1.1)."""
     for case in CASES:
-        raw = mails.render(CASES[case](), f"Launches <{SENDER}>", PEOPLE)
+        raw = mails.render(CASES[case](), f"Launches <{SENDER}>")
         raw.decode("ascii")
         assert max(map(len, raw.split(b"\r\n"))) <= 998
         assert b"\n" not in raw.replace(b"\r\n", b"")

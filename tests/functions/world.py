@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -23,9 +22,7 @@ from local.aws import ACCOUNT, REGION, client, pretend
 
 pretend()
 
-import botocore.session  # noqa: E402 - after the environment that it reads
 import moto  # noqa: E402 - after the environment that it reads at import
-from botocore.loaders import create_loader  # noqa: E402
 from chalice.config import Config  # noqa: E402
 from chalice.local import ForbiddenError, LocalGateway  # noqa: E402
 from moto.ses.models import ses_backends  # noqa: E402
@@ -39,10 +36,10 @@ from local.ec2 import InstanceWatch  # noqa: E402
 from local.pump import Outcome, Pump, QueuePump, StreamPump  # noqa: E402
 from local.server import _one_request_per_thread  # noqa: E402
 from local.stack import Stack  # noqa: E402
+from tests.functions.quick import quick  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = template.read(ROOT / "infra" / "template.yaml")
-botocore.session.create_loader = cache(create_loader)  # type: ignore[attr-defined] # a world would read them anew
 ISSUER = "http://gonogo.local"
 PARAMETERS = {
     "PublicUrl": "http://gonogo.test/",
@@ -116,7 +113,8 @@ class Answer:
         self.headers = {name.lower(): value for name, value in dict(raw["headers"]).items()}
         for name, value in dict(raw.get("multiValueHeaders") or {}).items():
             self.headers[name.lower()] = value[0]
-        self.text = raw["body"] if isinstance(raw["body"], str) else raw["body"].decode()
+        body = raw["body"] or ""
+        self.text: str = body if isinstance(body, str) else body.decode()
 
     @property
     def json(self) -> Any:
@@ -144,14 +142,18 @@ class World:
         moto_faithful.hooks.now = self.clock
         install(self.gonogo)
         self.publish(files or example())
-        self.around: Callable[[str], contextlib.AbstractContextManager[Any]] = lambda _name: contextlib.nullcontext()
+        self.around: Callable[[str], contextlib.AbstractContextManager[Any]] = lambda _name: (
+            contextlib.nullcontext()
+        )
         _one_request_per_thread(switchboard.app)
         self._gateway = LocalGateway(switchboard.app, Config())
         self.pumps: list[Pump] = [self._pump(wire) for wire in self.stack.wires()]
         self.pumps.append(InstanceWatch(self.clock))
+        self._rung = {pump.source for pump in self.pumps}
+        moto_faithful.hooks.heard = self._rung.add
         self.own_queue = self.subscribe()
 
-    # -- what a platform engineer does ------------------------------------------------------------------------
+    # -- what a platform engineer does
 
     def publish(self, files: Mapping[str, str]) -> str:
         """Put a policy in force and return its digest."""
@@ -168,7 +170,7 @@ class World:
         client("events").put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "1", "Arn": arn}])
         return url
 
-    # -- what people and machines do --------------------------------------------------------------------------
+    # -- what people and machines do
 
     def call(
         self,
@@ -214,13 +216,19 @@ class World:
         body = {"gate": gate, "verdict": verdict, "digest": launch["digest"], **more}
         return self.call("POST", f"/v1/launches/{launch['id']}/decisions", body, who=who)
 
-    # -- what happens by itself -------------------------------------------------------------------------------
+    # -- what happens by itself
 
     def settle(self, most: int = 500) -> None:
-        """Let everything that is under way arrive."""
+        """Let everything that is under way arrive; what a function wants again comes with the next that arrives."""
         for _ in range(most):
-            if all(pump.step() is Outcome.IDLE for pump in self.pumps):
+            busy = [pump for pump in self.pumps if not pump.source or pump.source in self._rung]
+            self._rung.difference_update(pump.source for pump in busy)
+            outcomes = {pump: pump.step() for pump in busy}
+            if all(outcome is Outcome.IDLE for outcome in outcomes.values()) and not self._rung & {
+                pump.source for pump in self.pumps
+            }:
                 return
+            self._rung.update(pump.source for pump, outcome in outcomes.items() if outcome is not Outcome.IDLE)
         raise AssertionError("it does not settle")
 
     def wake(self) -> None:
@@ -232,7 +240,7 @@ class World:
         with self.around(function):
             return getattr(switchboard, function)(event, None)
 
-    # -- what can be seen -------------------------------------------------------------------------------------
+    # -- what can be seen
 
     def mails(self, to: str | None = None) -> list[EmailMessage]:
         """Return the mails that went out, oldest first."""
@@ -302,6 +310,6 @@ def world(files: Mapping[str, str] | None = None) -> Iterator[World]:
     """Make a world of its own, which is gone afterwards."""
     moto_faithful.install()
     client.cache_clear()
-    with moto.mock_aws():
+    with quick(), moto.mock_aws():
         yield World(files)
     client.cache_clear()

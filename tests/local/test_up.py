@@ -2,18 +2,24 @@
 
 import http.client
 import json
+import queue
+import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import boto3
 import httpx
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from local import demo
 from local.aws import ACCOUNT, REGION
@@ -48,10 +54,10 @@ class Up(NamedTuple):
             aws_secret_access_key="any",
         )
 
-    def launch(self, person: str = "dev") -> dict[str, Any]:
-        """Ask for a small web server, and return the launch."""
-        body = {"template": "web-small", "reason": "test", "cost_center": "test"}
-        answer = self.web.post("v1/launches", json=body, headers=self.signed_in(person))
+    def launch(self, template: str = "web-small") -> dict[str, Any]:
+        """Ask for something as dev, and return the launch."""
+        body = {"template": template, "reason": "test", "cost_center": "test"}
+        answer = self.web.post("v1/launches", json=body, headers=self.signed_in("dev"))
         assert answer.status_code == 201, answer.text
         launch: dict[str, Any] = answer.json()
         return launch
@@ -96,11 +102,59 @@ def eventually(look: Any) -> Any:
     pytest.fail("it never came")
 
 
+class Hook(ThreadingHTTPServer):
+    """An outside system with a webhook, which keeps what it is posted."""
+
+    def __init__(self) -> None:
+        self.posted: queue.Queue[tuple[dict[str, str], bytes]] = queue.Queue()
+        super().__init__(("127.0.0.1", 0), _Posted)
+
+
+class _Posted(BaseHTTPRequestHandler):
+    server: Hook
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.posted.put((dict(self.headers), body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing."""
+
+
 @pytest.fixture(scope="module")
-def up() -> Iterator[Up]:
+def hook() -> Iterator[Hook]:
+    """The outside system that decides in finance's name."""
+    with Hook() as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory, hook: Hook) -> Path:
+    """The example policy, but finance is reached by a webhook, too."""
+    folder: Path = tmp_path_factory.mktemp("house") / "policy"
+    shutil.copytree(HOUSE / "policy", folder)
+    people = folder / "people.toml"
+    reached = 'mail = "finance@example.com"'
+    webhook = (
+        f'webhook = {{ url = "http://127.0.0.1:{hook.server_port}/", secret = "finance", private = true }}'
+    )
+    text = people.read_text()
+    assert reached in text
+    people.write_text(text.replace(reached, f"{reached}\n{webhook}"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def up(policy: Path) -> Iterator[Up]:
     """Run gonogo for the tests of this module; it must end without a word of trouble."""
     port, aws_port = free_ports()
-    process = start("--port", str(port), "--aws-port", str(aws_port), "--wake-every", "1")
+    process = start(
+        "--port", str(port), "--aws-port", str(aws_port), "--wake-every", "1", "--policy", str(policy)
+    )
     try:
         said = said_until_ready(process)
         assert READY in said, said
@@ -166,6 +220,22 @@ def test_a_subscriber_of_the_topic_hears_everything(up):
         return [one for one in events if one["detail"]["subject"] == launch["id"]]
 
     assert eventually(look)
+
+
+def test_an_outside_system_decides_by_its_webhook(up, hook):
+    """It needs no more than an address, a secret, and the token that is posted to it."""
+    launch = up.launch("gpu-large")
+    lead = {"gate": "lead", "verdict": "approve", "digest": launch["digest"]}
+    decisions = f"v1/launches/{launch['id']}/decisions"
+    assert up.web.post(decisions, json=lead, headers=up.signed_in("lead")).status_code == 200
+    headers, body = hook.posted.get(timeout=60)
+    secret = re.search(r"whsec_[A-Za-z0-9+/=]+", up.web.get("_local/").text)
+    assert secret is not None
+    told = Webhook(secret[0]).verify(body, headers)
+    assert told["type"] == "notice.decide"
+    assert told["data"]["launch"]["id"] == launch["id"]
+    answer = up.web.post("v1/decisions", json={"token": told["data"]["token"], "verdict": "reject"})
+    assert answer.json()["state"] == "REJECTED"
 
 
 def test_the_clock_makes_a_gate_expire(up):

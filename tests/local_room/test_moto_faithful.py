@@ -18,7 +18,7 @@ KEY = {"pk": {"S": "a"}, "sk": {"S": "a"}}
 WRITERS = 6
 ROUNDS = 20
 RESTLESS = 1e-4
-"""Seconds between two switches of threads: so short, stock moto has two winners in every second or third round."""
+"""Seconds between two switches of threads: so short, stock moto has two winners in every third round."""
 
 
 @pytest.mark.parametrize("patch", moto_faithful.patches, ids=lambda patch: patch.where)

@@ -43,13 +43,17 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     count: Annotated[int, Meta(ge=1, le=100)] = 1
     subnet_id: Annotated[str, Meta(pattern=r"^subnet-[0-9a-f]{8,17}\Z")] | None = None
     security_group_ids: tuple[Annotated[str, Meta(pattern=r"^sg-[0-9a-f]{8,17}\Z")], ...] = ()
-    instance_profile_arn: Annotated[str, Meta(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/.+\Z")] | None = None
+    instance_profile_arn: (
+        Annotated[str, Meta(pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/.+\Z")] | None
+    ) = None
     key_name: Annotated[str, Meta(max_length=255)] | None = None
     user_data: Annotated[str, Meta(max_length=16384)] | None = None
     ebs_optimized: bool | None = None
     metadata_options: MetadataOptions | None = None
     volumes: tuple[Volume, ...] = ()
-    tags: dict[Annotated[str, Meta(pattern=r"^(?!gonogo:|aws:).{1,128}\Z")], Annotated[str, Meta(max_length=256)]] = {}
+    tags: dict[
+        Annotated[str, Meta(pattern=r"^(?!gonogo:|aws:).{1,128}\Z")], Annotated[str, Meta(max_length=256)]
+    ] = {}
 
 
 class Ec2Resolver:
@@ -64,9 +68,13 @@ class Ec2Resolver:
         try:
             whole = msgspec.convert(dict(spec), Spec)
         except msgspec.ValidationError as error:
-            raise InvalidError(Fault("/template", "spec", f"the filled template is no ec2 spec: {error}")) from error
+            raise InvalidError(
+                Fault("/template", "spec", f"the filled template is no ec2 spec: {error}")
+            ) from error
         if whole.image_id.startswith(ALIAS):
-            whole = msgspec.structs.replace(whole, image_id=self._image(whole.image_id.removeprefix(ALIAS), region))
+            whole = msgspec.structs.replace(
+                whole, image_id=self._image(whole.image_id.removeprefix(ALIAS), region)
+            )
         plain: dict[str, Any] = msgspec.to_builtins(whole)
         return {**plain, "count": whole.count}, (Unit(whole.instance_type, whole.count),)
 
@@ -76,7 +84,9 @@ class Ec2Resolver:
         try:
             answer = call(self._clients[region].get_parameter, Name=name)
         except RefusedError as error:
-            raise InvalidError(Fault("/template", "image", f"no image by the alias {name!r}: {error}")) from error
+            raise InvalidError(
+                Fault("/template", "image", f"no image by the alias {name!r}: {error}")
+            ) from error
         return str(answer["Parameter"]["Value"])
 
 
