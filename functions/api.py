@@ -73,7 +73,8 @@ def get_launch(request: Request, launch_id: str) -> Response:
     _query(request)
     _signed_in(request)
     launch = read.launch(gonogo(), launch_id)
-    if _etag(launch) in [part.strip() for part in request.headers.get("if-none-match", "").split(",")]:
+    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if _etag(launch) in known or known == ["*"]:
         return Response(
             body="", status_code=HTTPStatus.NOT_MODIFIED, headers={**SECURITY_HEADERS, "ETag": _etag(launch)}
         )

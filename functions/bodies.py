@@ -23,7 +23,7 @@ END = r"$(?!\n)"
 """The end of a text in Python and ECMA-262 alike: Python's `$` alone stands before a last line feed too."""
 
 Line = Annotated[
-    str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+" + END)
+    str, Meta(min_length=1, max_length=100, pattern=r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f\u2028\u2029]+" + END)
 ]
 Text = Annotated[
     str, Meta(min_length=1, max_length=1000, pattern=r"^(?=[\s\S]*\S)[^\x00-\x08\x0b-\x1f\x7f-\x9f]+$")

@@ -71,11 +71,12 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
-def _finite(text: str) -> float:
+def _finite(text: str) -> float | int:
+    """Return the number; one that is whole is an integer however it is written (RFC 8785, 3.2.2.3)."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text[:40]} is beyond all numbers")
-    return value
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def _walk(value: Any, depth: int) -> None:

@@ -157,13 +157,17 @@ class Caller(Protocol):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance as the engine shows it; `state` is None while it is on the way from one to another."""
+    """An instance as the engine shows it.
+
+    `state` is None while it is on the way from one to another, `ending` when that way is to its end.
+    """
 
     id: str
     kind: str
     state: InstanceState | None
     client_token: str
     launch: str | None
+    ending: bool = False
 
 
 class Resolver(Protocol):

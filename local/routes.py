@@ -125,7 +125,7 @@ def foreign(method: str, path: str, headers: Mapping[str, str]) -> str:
     host = headers.get("host", "")
     if host.rpartition(":")[0] not in OWN_NAMES and host not in OWN_NAMES:
         return f"These routes answer to {' and '.join(sorted(OWN_NAMES))} only."
-    site = headers.get("sec-fetch-site", "none")
+    site = headers.get("sec-fetch-site", "none").lower()
     origin = headers.get("origin")
     followed_a_link = method == "GET" and path == f"{PREFIX}/" and headers.get("sec-fetch-mode") == "navigate"
     if site in ("cross-site", "same-site") and not followed_a_link:

@@ -67,7 +67,7 @@ class Handler(ChaliceRequestHandler):
         length = self.headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             return problem(400, "invalid", "The request breaks a rule", "Content-Length is not a number.")
-        if int(length) > BODY_LIMIT:
+        if len(length) > len(str(BODY_LIMIT)) or int(length) > BODY_LIMIT:
             return problem(413, "too-large", "The body is too large", f"It is at most {BODY_LIMIT} bytes.")
         return None
 

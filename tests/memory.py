@@ -111,7 +111,9 @@ class Table:
             row = self._rows.get((after.kind, after.id))
             if row is None or row["version"] != str(before.version).encode():
                 raise VersionConflictError(f"{after.kind} {after.id} is not at version {before.version}")
-            fields = [name for name in after.__struct_fields__ if getattr(before, name) is not getattr(after, name)]
+            fields = [
+                name for name in after.__struct_fields__ if getattr(before, name) is not getattr(after, name)
+            ]
             old, new = _encoded(before, fields), _encoded(after, fields)
             row = {**row, **{name: value for name, value in new.items() if old.get(name) != value}}
             for name in old.keys() - new.keys():
@@ -141,7 +143,9 @@ class Table:
     def alarms(self) -> dict[tuple[str, str], datetime]:
         """Return the alarm of every item that has one: for whoever plays time."""
         return {
-            key: msgspec.json.decode(row["due_at"], type=datetime) for key, row in self._rows.items() if "due_at" in row
+            key: msgspec.json.decode(row["due_at"], type=datetime)
+            for key, row in self._rows.items()
+            if "due_at" in row
         }
 
     def all(self, kind: type[T]) -> list[T]:
@@ -169,7 +173,10 @@ class Table:
         key = item.kind, item.id
         for known in [one for one in self._decoded if (one[0].kind, one[1]) == key]:
             del self._decoded[known]
-        before, after = self._images.get(key), msgspec.json.decode(_joined(row, Image.__struct_fields__), type=Image)
+        before, after = (
+            self._images.get(key),
+            msgspec.json.decode(_joined(row, Image.__struct_fields__), type=Image),
+        )
         self._rows[key], self._images[key] = row, after
         number = str(len(self.changes) + 1)
         self.changes.append(Change(number=number, item=f"{item.kind}#{item.id}", before=before, after=after))
@@ -177,7 +184,9 @@ class Table:
 
 def _encoded(item: Item, fields: Sequence[str]) -> dict[str, bytes]:
     """Return what is stored of an item: these fields, and under `#` what the indexes have of it."""
-    found = {name: msgspec.json.encode(value) for name in fields if (value := getattr(item, name)) is not None}
+    found = {
+        name: msgspec.json.encode(value) for name in fields if (value := getattr(item, name)) is not None
+    }
     listed = item.listed()
     if listed.feed is not None:
         found["#feed"] = listed.feed.encode()
@@ -203,7 +212,9 @@ def _position(cursor: str) -> str:
         text = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
         datetime.strptime(text.partition("#")[0], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
     except ValueError:
-        raise InvalidError(Fault("/cursor", "cursor", "is not a cursor that this list gave")) from None
+        text = ""
+    if not text.partition("#")[2] or base64.urlsafe_b64encode(text.encode()).decode() != cursor:
+        raise InvalidError(Fault("/cursor", "cursor", "is not a cursor that this list gave"))
     return text
 
 
@@ -269,7 +280,9 @@ class Macs:
 
     def verify(self, keys: Keyring, payload: bytes, mac: bytes) -> bool:
         """Try all keys of the ring."""
-        return any(hmac.compare_digest(hmac.digest(key, payload, hashlib.sha256), mac) for key in self.rings[keys])
+        return any(
+            hmac.compare_digest(hmac.digest(key, payload, hashlib.sha256), mac) for key in self.rings[keys]
+        )
 
 
 class Secrets:
@@ -295,7 +308,9 @@ class Caller:
         """Keep one post."""
         if not url.startswith("https://"):
             raise RefusedError("NotHttps", url)
-        self.posts.append({"url": url, "body": json.loads(body), "id": message_id, "at": at, "secrets": tuple(secrets)})
+        self.posts.append(
+            {"url": url, "body": json.loads(body), "id": message_id, "at": at, "secrets": tuple(secrets)}
+        )
 
 
 class Said:
@@ -386,7 +401,9 @@ class Cloud:
         """Return what the token made, held against the plan."""
         made = [one for one in self.machines.values() if one.token == token]
         expected = (plan.spec["image_id"], plan.spec["instance_type"])
-        if made and (len(made) != plan.spec["count"] or any((one.image, one.kind) != expected for one in made)):
+        if made and (
+            len(made) != plan.spec["count"] or any((one.image, one.kind) != expected for one in made)
+        ):
             raise LaterError("what was made under this client token is not what the plan says")
         return tuple(one.id for one in made)
 
@@ -408,7 +425,11 @@ class Cloud:
         if one is None or one.region != region:
             return None
         return Seen(
-            id=one.id, kind=one.kind, state=one.state, client_token=one.token, launch=one.tags.get("gonogo:launch")
+            id=one.id,
+            kind=one.kind,
+            state=one.state,
+            client_token=one.token,
+            launch=one.tags.get("gonogo:launch"),
         )
 
     def _turn(self, plan: Plan, resources: Sequence[str], state: InstanceState) -> None:

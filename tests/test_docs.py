@@ -30,7 +30,9 @@ def test_events_are_named_as_things_that_happened() -> None:
     assert all(re.fullmatch(r"[a-z]+\.[a-z_]+", name) for name in event.ALL)
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.name
+)
 def test_links_lead_somewhere(path: Path) -> None:
     """A link to a file that is not there sends a new user away."""
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text()):

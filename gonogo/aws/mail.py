@@ -8,8 +8,9 @@ from typing import Any
 from gonogo.aws.clients import call, client
 from gonogo.core.errors import LaterError, RefusedError
 
-_OF_THE_MESSAGE = frozenset({"BadRequestException", "MessageRejected", "ParamValidation"})
-"""Refusals of the message or its address (SES API v2, SendEmail); others are of the account or its quota."""
+_OF_THE_MESSAGE = frozenset({"BadRequestException", "ParamValidation"})
+"""Refusals of the message or its address (SES API v2, SendEmail). All others, MessageRejected among them, may be
+of an account or a sender that somebody is about to mend."""
 
 
 class Ses:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 import cedarpy
@@ -23,6 +24,9 @@ from gonogo.core.plan import Lease, PriceTable
 _T = TypeVar("_T")
 ACTIONS = ("launch", "request", "approve", "act_for")
 FILES = ("policies.cedar", "schema.cedarschema", "gates.toml", "people.toml", "prices.toml")
+MOST_FAULTS = 20
+LONGEST_FAULT = 200
+"""How many faults of a request are named, and in how many characters: an answer stays small, whatever is sent."""
 LONGEST_GATE = "7d"
 """An approval link lives as long as its gate, and no link may live longer than this."""
 LONGEST_LEASE = "3650d"
@@ -141,17 +145,14 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             if isinstance(rule, dict) and "default" in rule
         }
         whole = {**defaults, **parameters}
-        faults = [
-            Fault(
-                "/parameters" + pointer,
-                str(error.schema_path[-1]),
-                error.message,
-            )
+        faults = (
+            Fault(_cut("/parameters" + pointer), str(error.schema_path[-1]), _said(error))
             for error in self.validators[template].iter_errors(whole)
             for pointer in _pointers(error)
-        ]
-        if faults:
-            raise InvalidError(*faults)
+        )
+        named = tuple(islice(faults, MOST_FAULTS))
+        if named:
+            raise InvalidError(*named)
         return whole
 
     def groups_claimed(self, issuer: str, claims: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -165,6 +166,21 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                 }
             )
         )
+
+
+def _said(error: jsonschema_rs.ValidationError) -> str:
+    """Return the fault in words that do not grow with what was sent."""
+    keyword = str(error.schema_path[-1])
+    if keyword in _IN_WORDS:
+        return _IN_WORDS[keyword]
+    return _cut(error.message)
+
+
+_IN_WORDS = {"additionalProperties": "is not a parameter of this template", "required": "is missing"}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_FAULT else text[:LONGEST_FAULT] + "..."
 
 
 def _pointers(error: jsonschema_rs.ValidationError) -> list[str]:

@@ -81,7 +81,7 @@ class LaunchSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Launch(Item, frozen=True, kw_only=True):
-    """One launch request with its gates, decisions and history."""
+    """One launch request with its gates, decisions and history; its `nonce` is shown to nobody."""
 
     kind = "launch"
 
@@ -91,6 +91,7 @@ class Launch(Item, frozen=True, kw_only=True):
     bundle: str
     groups: tuple[str, ...] = ()
     request_digest: str
+    nonce: str = ""
     gates: tuple[Gate, ...]
     attempt: int = 1
     choice: int = 1
@@ -181,6 +182,7 @@ def submit(
     request_digest: str,
     gates: tuple[Gate, ...],
     at: datetime,
+    nonce: str = "",
 ) -> Launch:
     """Return a new launch: PENDING without gates, otherwise PENDING_APPROVAL with its first stage open."""
     names = tuple(gate.name for gate in gates)
@@ -192,6 +194,7 @@ def submit(
         bundle=bundle,
         groups=groups,
         request_digest=request_digest,
+        nonce=nonce,
         gates=gates,
         at=at,
         updated_at=at,
@@ -473,8 +476,12 @@ def tick(launch: Launch, *, at: datetime) -> Launch:
 
 
 def client_token(launch: Launch, part: int = 1) -> str:
-    """Return the engine's idempotency token for this attempt: at most 64 ASCII characters, as EC2 asks."""
-    raw = canonical.fingerprint(launch.id, launch.digest, str(launch.attempt), str(launch.choice), str(part))
+    """Return the engine's idempotency token for this attempt: at most 64 ASCII characters, as EC2 asks.
+
+    The launch's nonce is in it, which nobody is shown: whoever could guess the token could make something
+    else under it first, to be taken for what was approved.
+    """
+    raw = canonical.fingerprint(launch.id, launch.nonce, launch.digest, str(launch.attempt), str(launch.choice), str(part))
     return "g-" + base64.b32encode(raw).decode().rstrip("=").lower()[:50]
 
 

@@ -28,7 +28,8 @@ def observe(
     if launch is None or _is_old_news(seen, known, said_at):
         return
     now = outside.now()
-    state, changed_at = _state(seen, said, said_at, now)
+    earliest = known.changed_at if known is not None else launch.cleared_at or launch.at
+    state, changed_at = _state(seen, said, min(max(said_at, earliest), now), now)
     if state is None:
         return
     if known is None:
@@ -87,9 +88,14 @@ def _is_old_news(seen: Seen | None, known: Instance | None, said_at: datetime) -
 def _state(
     seen: Seen | None, said: InstanceState, said_at: datetime, now: datetime
 ) -> tuple[InstanceState | None, datetime]:
-    """Return the state to record, and since when: as seen; as said where it is on the way, or gone."""
+    """Return the state to record, and since when: as seen; as said where it is on the way, or gone.
+
+    What is on its way may have been in any state before; terminated it is only on the way to just that.
+    """
     if seen is None:
         return (said if said == "terminated" else None), said_at
+    if seen.state is None and said == "terminated" and not seen.ending:
+        return None, said_at
     if seen.state is None or seen.state == said:
         return said, said_at
     return seen.state, now

@@ -80,6 +80,7 @@ def submit(outside: Outside, asker: SignedIn, request: LaunchRequest, key: str |
         bundle=ready.bundle,
         groups=asker.groups,
         request_digest=asked,
+        nonce=outside.random(16).hex(),
         gates=ready.gates,
         at=outside.now(),
     )

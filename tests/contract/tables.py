@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -39,17 +40,28 @@ def on_second_engine(address: str) -> Iterator[Table]:
     """Give the table in the second engine."""
     client.cache_clear()
     with mock.patch.dict("os.environ", {"AWS_ENDPOINT_URL": address}):
-        name = _made()
-        table = Table(name, REGION)
+        table = Table(_made(), REGION)
         yield table
-        client("dynamodb").delete_table(TableName=name)
+        client("dynamodb").delete_table(TableName=table._name)
         client("dynamodb").close()
         table._table.connection.client.close()  # type: ignore[attr-defined]
     client.cache_clear()
 
 
+@cache
+def _template() -> Any:
+    return template.read(TEMPLATE)
+
+
 def _made() -> str:
-    return str(Stack(template.read(TEMPLATE), PARAMETERS).look("Table", None))
+    return str(Stack(_template(), PARAMETERS).look("Table", None))
+
+
+def empty() -> None:
+    """Put a new table in the place of the one that there is."""
+    for name in client("dynamodb").list_tables()["TableNames"]:
+        client("dynamodb").delete_table(TableName=name)
+    _made()
 
 
 class Line:

@@ -76,7 +76,7 @@ def refusing(operation: str, code: str, message: str = "", http: int = 400, time
 
 @contextmanager
 def some_entries_lost(is_lost: Callable[[Mapping[str, Any]], bool], code: str) -> Iterator[None]:
-    """Let PutEvents answer 200 and take all entries but some, as EventBridge does (API reference, PutEvents)."""
+    """Let PutEvents answer 200 and take all entries but some (EventBridge API reference, PutEvents)."""
     ask = BaseClient._make_api_call  # type: ignore[attr-defined]
 
     def asked(client: BaseClient, operation: str, parameters: Mapping[str, Any]) -> Any:

@@ -26,7 +26,9 @@ def person(
     return "\n".join(lines) + "\n"
 
 
-def gate(name: str, *, stage: int = 1, quorum: int = 1, expires_after: str = "3d", login: bool = False) -> str:
+def gate(
+    name: str, *, stage: int = 1, quorum: int = 1, expires_after: str = "3d", login: bool = False
+) -> str:
     """Return a gate for gates.toml."""
     return (
         f'[{name}]\ntitle = "{name.capitalize()}"\nstage = {stage}\nquorum = {quorum}\n'
@@ -38,7 +40,11 @@ LEAD, FINANCE = gate("lead"), gate("finance", stage=2, expires_after="5d")
 
 
 def policy(
-    *more_people: str, lead: str = LEAD, finance: str = FINANCE, rules: str = "", without: tuple[str, ...] = ()
+    *more_people: str,
+    lead: str = LEAD,
+    finance: str = FINANCE,
+    rules: str = "",
+    without: tuple[str, ...] = (),
 ) -> dict[str, str]:
     """Return the example with more people and rules, other gates, or without some of its people."""
     files = example()

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
-import pytest
 
 from gonogo.core import token
 from gonogo.core.token import Keyring
@@ -25,7 +24,13 @@ def by_token(world: World, text: str, verdict: str = "approve", **more: Any) -> 
 
 
 def minted(
-    world: World, launch_: Any, who: str, keys: Keyring = "people", *, key: Keyring | None = None, **changed: Any
+    world: World,
+    launch_: Any,
+    who: str,
+    keys: Keyring = "people",
+    *,
+    key: Keyring | None = None,
+    **changed: Any,
 ) -> str:
     """Make a code with the real key, as only notify and deliver can: an attacker who has their power.
 
@@ -67,7 +72,11 @@ def test_the_same_approver_twice_is_one(world: World) -> None:
     first = by_token(world, code)
     assert (first.code, first.json["gates"][0]["approvals"]) == (200, 1)
     rows = world.rows()
-    for repeated in (by_token(world, code), world.decide(launch, "lead", "lead"), by_token(world, code, comment="x")):
+    for repeated in (
+        by_token(world, code),
+        world.decide(launch, "lead", "lead"),
+        by_token(world, code, comment="x"),
+    ):
         assert (repeated.code, repeated.json) == (200, first.json)
     assert world.rows() == rows
     assert world.read(launch["id"])["state"] == "PENDING_APPROVAL"
@@ -101,7 +110,11 @@ def test_the_opposite_needs_taking_back_first(world: World) -> None:
     assert (back.code, back.json["gates"][0]["approvals"]) == (200, 0)
     assert by_token(world, code, "reject").json["state"] == "REJECTED"
     told = world.call("GET", f"/v1/launches/{launch['id']}/events", who="dev").json["items"]
-    assert [one["data"]["verdict"] for one in told if one["type"] == "gate.decided"] == ["approve", "revoke", "reject"]
+    assert [one["data"]["verdict"] for one in told if one["type"] == "gate.decided"] == [
+        "approve",
+        "revoke",
+        "reject",
+    ]
 
 
 def test_a_decision_is_taken_back_until_the_launch_is_cleared(world: World) -> None:
@@ -152,10 +165,13 @@ def test_a_decision_of_an_old_round_is_its_own_codes(world: World) -> None:
 def test_whoever_asked_decides_on_no_channel(world: World) -> None:
     """The requester is a lead too, has a code made with the real keys, and still counts for nothing."""
     files = policy(TWO_MORE_LEADS)
-    files["people.toml"] = files["people.toml"].replace('groups = ["developers"]', 'groups = ["developers", "leads"]')
+    files["people.toml"] = files["people.toml"].replace(
+        'groups = ["developers"]', 'groups = ["developers", "leads"]'
+    )
     files["people.toml"] = files["people.toml"].replace(
         'mail = "dev@example.com"',
-        'mail = "dev@example.com"\nwebhook = { url = "https://a.example.com", secret = "dev", private = true }',
+        'mail = "dev@example.com"\n'
+        'webhook = { url = "https://a.example.com", secret = "dev", private = true }',
     )
     launch = asked(world, files)
     assert "dev" not in [one["subject"] for one in launch["gates"][0]["approvers"]]
@@ -179,7 +195,9 @@ def test_whoever_asked_decides_on_no_channel(world: World) -> None:
 def test_whoever_it_is_for_decides_on_no_channel(world: World) -> None:
     """Asking by way of a pipeline must not free the person behind it to say yes."""
     files = with_a_bot()
-    files["people.toml"] = files["people.toml"].replace('groups = ["developers"]', 'groups = ["developers", "leads"]')
+    files["people.toml"] = files["people.toml"].replace(
+        'groups = ["developers"]', 'groups = ["developers", "leads"]'
+    )
     files["people.toml"] = files["people.toml"].replace('groups = ["bots"]', 'groups = ["bots", "leads"]')
     world.publish(files)
     body = {
@@ -199,16 +217,15 @@ def test_whoever_it_is_for_decides_on_no_channel(world: World) -> None:
 
 
 def test_nobody_else_decides(world: World) -> None:
-    """Neither other groups, nor another issuer's person of the same name, nor a service, nor a claim of a group."""
+    """Neither another group, nor another issuer's person of that name, nor a service, nor a claim."""
     files = policy(person("robot", "leads", service=True))
     files["people.toml"] += (
-        '[[people]]\nname = "lead elsewhere"\nissuer = "http://other.local"\nsubject = "lead"\ngroups = ["developers"]\n'
+        '[[people]]\nname = "lead elsewhere"\nissuer = "http://other.local"\nsubject = "lead"\n'
+        'groups = ["developers"]\n'
     )
     launch = asked(world, files)
     rows = world.rows()
-    for who in ("finance", "ops", "robot", "Lead", "lead ", "lead+leads", "ops+leads"):
-        if who in ("lead ", "lead+leads"):
-            continue
+    for who in ("finance", "ops", "robot", "Lead", "ops+leads"):
         assert world.decide(launch, who, "lead").code == 403, who
     for who in ("finance", "ops", "robot", "nobody"):
         assert problem(by_token(world, minted(world, launch, who))) == (403, "not-eligible")
@@ -227,7 +244,7 @@ def test_a_code_is_for_one_launch_gate_round_and_digest(world: World) -> None:
     changed = world.read(second["id"])
     assert changed["gates"][0]["approvals"] == 0
     rows = world.rows()
-    refusals = {
+    refusals: dict[str, tuple[dict[str, Any], tuple[int, str]]] = {
         "another gate": ({"gate": "finance"}, (403, "not-eligible")),
         "a gate there is not": ({"gate": "cfo"}, (404, "not-found")),
         "a later round": ({"round": 2}, (409, "gate-not-open")),
@@ -292,7 +309,15 @@ def mutations(code: str) -> Iterator[str]:
     body = code.removeprefix("gng_")
     raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
     flipped = bytes([raw[0] ^ 1]) + raw[1:]
-    for data in (flipped, raw[:-1], raw + b"\0", raw[:-32], raw[-32:], raw[:40] + raw[41:], raw[:-32] + bytes(32)):
+    for data in (
+        flipped,
+        raw[:-1],
+        raw + b"\0",
+        raw[:-32],
+        raw[-32:],
+        raw[:40] + raw[41:],
+        raw[:-32] + bytes(32),
+    ):
         yield "gng_" + base64.urlsafe_b64encode(data).rstrip(b"=").decode()
     yield "gng_" + body[:-1] + next(one for one in "AQgw" if one != body[-1])
     for pad in ("=", "==", " ", "\n", "\r\n", "\t", "\0", "\u00a0", "\u200b", "%", "#", "?x=1", "."):
@@ -312,7 +337,17 @@ def mutations(code: str) -> Iterator[str]:
     yield code.replace("g", "\u0261", 1)
     yield code[:20] + "\n" + code[20:]
     yield code[:20] + "-" + code[20:]
-    yield from ("", "gng_", "gng_A", "gng_" + "A" * 1496, "gng_" + "A" * 1497, "A" * 4096, "null", "\u0000", "gng_....")
+    yield from (
+        "",
+        "gng_",
+        "gng_A",
+        "gng_" + "A" * 1496,
+        "gng_" + "A" * 1497,
+        "A" * 4096,
+        "null",
+        "\u0000",
+        "gng_....",
+    )
 
 
 def test_what_is_no_code_gets_one_answer(world: World) -> None:
@@ -333,7 +368,10 @@ def test_what_is_no_code_gets_one_answer(world: World) -> None:
         minted(world, launch, "lead", epoch=7),
         minted(world, launch, "lead", expires=0),
     ]
-    shapes |= {(one.code, tuple(sorted(one.headers.items())), one.text) for one in map(by_token, itertools.repeat(world), others)}
+    shapes |= {
+        (one.code, tuple(sorted(one.headers.items())), one.text)
+        for one in map(by_token, itertools.repeat(world), others)
+    }
     assert len(shapes) == 1
     assert problem(answers[0]) == (404, "token-invalid")
     assert world.rows() == rows
@@ -392,7 +430,9 @@ def test_who_changes_groups_does_not_count(world: World) -> None:
     launch = asked(world, policy(TWO_MORE_LEADS), template="gpu-large")
     code = world.token("lead")
     files = policy(TWO_MORE_LEADS)
-    files["people.toml"] = files["people.toml"].replace('subject = "lead"\ngroups = ["leads"]', 'subject = "lead"\ngroups = ["finance"]')
+    files["people.toml"] = files["people.toml"].replace(
+        'subject = "lead"\ngroups = ["leads"]', 'subject = "lead"\ngroups = ["finance"]'
+    )
     world.publish(files)
     assert problem(by_token(world, code)) == (403, "not-eligible")
     by_token(world, world.token("lead2"))
@@ -474,7 +514,13 @@ def test_a_decision_says_only_what_a_decider_may(world: World) -> None:
     """Nobody decides in another's name, or writes what follows from deciding."""
     launch = asked(world)
     rows = world.rows()
-    more = ({"actor": {"issuer": ISSUER, "subject": "lead"}}, {"channel": "link"}, {"quorum": 0}, {"state": "GO"}, {"round": 9})
+    more = (
+        {"actor": {"issuer": ISSUER, "subject": "lead"}},
+        {"channel": "link"},
+        {"quorum": 0},
+        {"state": "GO"},
+        {"round": 9},
+    )
     for extra in more:
         assert world.decide(launch, "lead", "lead", **extra).code == 400
     assert world.decide(launch, "lead", "lead", digest="0" * 63).code == 400

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -55,7 +57,7 @@ def how_many_calls(world: World) -> int:
 
 @pytest.mark.parametrize("side", ["before", "after"])
 def test_a_crash_at_any_call_leaves_one_instance(world: World, side: str) -> None:
-    """The launcher dies before or after each call it makes, and comes again: one instance, on record, told once."""
+    """The launcher dies at each call it makes, and comes again: one instance, on record, told once."""
     for number in range(how_many_calls(world)):
         launch = world.ask("ops")
         with on_each_call(**{side: crashing(number)}), pytest.raises(CrashError):
@@ -64,7 +66,10 @@ def test_a_crash_at_any_call_leaves_one_instance(world: World, side: str) -> Non
         assert again(world, "launch", cleared(launch)) == []
         (instance,) = made_for(world, launch)
         running = world.read(launch["id"])
-        assert (running["state"], [one["id"] for one in running["resources"]]) == ("RUNNING", [instance["InstanceId"]])
+        assert (running["state"], [one["id"] for one in running["resources"]]) == (
+            "RUNNING",
+            [instance["InstanceId"]],
+        )
         assert told(world, launch)["launch.started"] == 1
     world.settle()
     assert Counter(one["type"] for one in world.events())["instance.started"] == len(world.instances())
@@ -100,7 +105,9 @@ def test_two_launchers_one_within_the_other(world: World) -> None:
         launch = world.ask("ops")
         left = [number]
 
-        def meanwhile(_operation: str, _parameters: Mapping[str, Any], left: list[int] = left, launch: Any = launch) -> None:
+        def meanwhile(
+            _operation: str, _parameters: Mapping[str, Any], left: list[int] = left, launch: Any = launch
+        ) -> None:
             left[0] -= 1
             if left[0] == -1:
                 again(world, "launch", cleared(launch))
@@ -113,7 +120,7 @@ def test_two_launchers_one_within_the_other(world: World) -> None:
 
 
 def test_a_lost_cue_is_given_again(world: World) -> None:
-    """Nobody comes to launch what was cleared; five minutes later the same event, by the same id, says it again."""
+    """What was cleared is not launched; five minutes later the same event, by the same id, cues again."""
     launch = world.ask("ops")
     drop(world, "LaunchQueue")
     first = [one for one in world.events() if one["type"] == "launch.cleared"]
@@ -126,7 +133,7 @@ def test_a_lost_cue_is_given_again(world: World) -> None:
 
 
 def test_a_launcher_that_died_is_followed(world: World) -> None:
-    """Killed after RunInstances and before the record, and its message lost: one instance when all is over."""
+    """Killed after RunInstances, before the record, and its message lost: one instance in the end."""
     launch = world.ask("ops")
     with on_each_call(after=_dying_after("ec2.RunInstances")), pytest.raises(CrashError):
         again(world, "launch", cleared(launch))
@@ -178,7 +185,12 @@ def test_authority_that_is_lost_opens_the_gate_again(world: World) -> None:
     world.settle()
     waits = world.read(launch["id"])
     (lead,) = waits["gates"]
-    assert (waits["state"], lead["state"], lead["round"], lead["approvals"]) == ("PENDING_APPROVAL", "OPEN", 2, 0)
+    assert (waits["state"], lead["state"], lead["round"], lead["approvals"]) == (
+        "PENDING_APPROVAL",
+        "OPEN",
+        2,
+        0,
+    )
     assert lead["decisions"][0]["void"] == "may decide this gate no longer"
     assert world.instances() == []
     assert "lead" not in [one["subject"] for one in lead["approvers"]]
@@ -274,7 +286,12 @@ def test_a_message_that_is_none_harms_no_other(world: World) -> None:
         answer = world.invoke("launch", batch)
         again_ = {one["itemIdentifier"] for one in answer["batchItemFailures"]}
         assert again_ == {f"m{n}" for n in range(5)} - {f"m{at}"}
-    raw = {"Records": [{"messageId": "x", "body": "{"}, {"messageId": "y", "body": messages(on_bus(cleared(launch)))["Records"][0]["body"]}]}
+    raw = {
+        "Records": [
+            {"messageId": "x", "body": "{"},
+            {"messageId": "y", "body": messages(on_bus(cleared(launch)))["Records"][0]["body"]},
+        ]
+    }
     assert world.invoke("launch", raw) == {"batchItemFailures": [{"itemIdentifier": "x"}]}
     assert len(made_for(world, launch)) == 1
 
@@ -293,7 +310,10 @@ def test_an_instance_with_our_tag_and_a_wrong_token_is_not_ours(world: World) ->
         MaxCount=1,
         ClientToken="g-" + "a" * 50,
         TagSpecifications=[
-            {"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags(item).items()]}
+            {
+                "ResourceType": "instance",
+                "Tags": [{"Key": key, "Value": value} for key, value in tags(item).items()],
+            }
         ],
     )["Instances"][0]["InstanceId"]
     with on_each_call(before=_dying_after("ec2.RunInstances")), suppress(CrashError):
@@ -354,7 +374,7 @@ def test_news_that_come_twice_and_in_any_order(world: World) -> None:
 
 
 def test_an_old_message_while_the_instance_is_on_its_way(world: World) -> None:
-    """A start of yesterday that comes again while the stopped instance is being ended is no start of today."""
+    """An old start that comes again while the stopped instance is being ended is no start of today."""
     launch = world.ask("ops")
     world.settle()
     (instance,) = made_for(world, launch)
@@ -432,3 +452,16 @@ def test_reopening_of_two_stages_asks_the_first_first(world: World) -> None:
     world.settle()
     assert [one["state"] for one in world.read(launch["id"])["gates"]] == ["OPEN", "WAITING"]
     assert [len(world.mails(who)) > 0 for who in ("lead2", "finance2")] == [True, False]
+
+
+def test_nobody_can_reckon_the_client_token(world: World) -> None:
+    """Whoever could, and may run instances, would have theirs taken for what was approved."""
+    launch = world.ask()
+    token = client_token(stored(world, launch))
+    shown = json.dumps([launch, world.call("GET", f"/v1/launches/{launch['id']}/events", who="dev").json])
+    world.settle()
+    nonce = stored(world, launch).nonce
+    assert len(nonce) == 32
+    assert nonce not in shown
+    assert nonce not in json.dumps(world.events())
+    assert token != client_token(stored(world, launch).changed(nonce=""))

@@ -1,4 +1,4 @@
-"""Many at once: one outcome, whoever is faster, a history that tells it as it was, and never an error of ours."""
+"""Many at once: one outcome, a history that tells it as it was, and never an error of ours."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def cancels(world: World, launch: Any) -> Deed:
 
 def told(world: World, launch: Any) -> list[dict[str, Any]]:
     """Return the history of a launch, after asserting that it counts without a gap and ends once at most."""
-    items: list[dict[str, Any]] = world.call("GET", f"/v1/launches/{launch['id']}/events", who="dev").json["items"]
+    items: list[dict[str, Any]] = world.call("GET", f"/v1/launches/{launch['id']}/events", who="dev").json[
+        "items"
+    ]
     assert [one["seq"] for one in items] == list(range(1, len(items) + 1))
     ends = ("launch.rejected", "launch.cancelled", "launch.expired")
     assert sum(one["type"] in ends for one in items) <= 1
@@ -68,7 +70,7 @@ def told(world: World, launch: Any) -> list[dict[str, Any]]:
 def test_two_approvers_at_once_open_a_gate_of_two(world: World) -> None:
     """Neither overwrites the other: both count, and the launch is cleared once."""
     world.publish(TWO_OF_THREE)
-    for _ in range(4):
+    for _ in range(2):
         launch = world.ask()
         answers = at_once(says(world, launch, "lead"), says(world, launch, "lead2"))
         assert [one.code for one in answers] == [200, 200]
@@ -77,7 +79,7 @@ def test_two_approvers_at_once_open_a_gate_of_two(world: World) -> None:
         kinds = Counter(one["type"] for one in told(world, launch))
         assert (kinds["gate.decided"], kinds["gate.closed"], kinds["launch.cleared"]) == (2, 1, 1)
     world.settle()
-    assert len(world.instances()) == 4
+    assert len(world.instances()) == 2
 
 
 def test_the_same_approver_sixteen_times_at_once_is_one(world: World) -> None:
@@ -99,7 +101,7 @@ def test_the_same_approver_sixteen_times_at_once_is_one(world: World) -> None:
 
 def test_approve_against_reject_against_cancel(world: World) -> None:
     """Exactly one of them ends it; the others are told so, and a rejected launch is never launched."""
-    for _ in range(6):
+    for _ in range(4):
         launch = world.ask()
         yes, no, never = at_once(
             says(world, launch, "lead"), says(world, launch, "lead", "reject"), cancels(world, launch)
@@ -116,7 +118,9 @@ def test_approve_against_reject_against_cancel(world: World) -> None:
         else:
             assert (after["state"], yes.code, no.code) == ("PENDING", 200, 409)
     world.settle()
-    going = [one for one in world.call("GET", "/v1/launches", who="dev").json["items"] if one["state"] == "RUNNING"]
+    going = [
+        one for one in world.call("GET", "/v1/launches", who="dev").json["items"] if one["state"] == "RUNNING"
+    ]
     assert len(world.instances()) == len(going)
 
 
@@ -154,7 +158,9 @@ def test_cancel_against_the_launcher(world: World) -> None:
 
         _, cancelled = at_once(start, cancel)
         state = world.read(launch["id"])["state"]
-        made = [one for one in world.instances() if {"Key": "gonogo:launch", "Value": launch["id"]} in one["Tags"]]
+        made = [
+            one for one in world.instances() if {"Key": "gonogo:launch", "Value": launch["id"]} in one["Tags"]
+        ]
         assert (cancelled.code, state, len(made)) in ((200, "CANCELLED", 0), (409, "RUNNING", 1))
 
 
@@ -231,7 +237,7 @@ def test_a_gate_that_opens_again_just_before_the_decision_is_written(world: Worl
 
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_an_answer_of_the_table_that_never_came(world: World, lost: str) -> None:
-    """Whether or not the write was done, nobody is told that it failed: 503 asks for the same again, which is safe."""
+    """Whether the write was done or not, nobody hears that it failed: 503 asks for the same again."""
     launch = world.ask()
     if lost == "before":
         with on_each_call(before=silent("dynamodb.UpdateItem")):

@@ -35,7 +35,9 @@ class Closed:
 
     def refuses(self, answer: Answer, code: int) -> Any:
         """Assert that this is a problem with that code, and return it."""
-        assert (answer.code, answer.headers["content-type"]) == (code, "application/problem+json"), answer.text
+        assert (answer.code, answer.headers["content-type"]) == (code, "application/problem+json"), (
+            answer.text
+        )
         problem = answer.json
         assert problem["status"] == code
         assert problem["type"].startswith("urn:gonogo:problem:")
@@ -142,8 +144,14 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "on behalf of a name": ({"on_behalf_of": "lead"}, ["/on_behalf_of"]),
     "on behalf of no subject": ({"on_behalf_of": {"issuer": ISSUER}}, ["/on_behalf_of/subject"]),
     "on behalf of more": ({"on_behalf_of": {**LEAD, "groups": ["leads"]}}, ["/on_behalf_of/groups"]),
-    "on behalf of a fragment": ({"on_behalf_of": {**LEAD, "issuer": f"{ISSUER}#x"}}, ["/on_behalf_of/issuer"]),
-    "on behalf of a line feed": ({"on_behalf_of": {**LEAD, "issuer": f"{ISSUER}\n"}}, ["/on_behalf_of/issuer"]),
+    "on behalf of a fragment": (
+        {"on_behalf_of": {**LEAD, "issuer": f"{ISSUER}#x"}},
+        ["/on_behalf_of/issuer"],
+    ),
+    "on behalf of a line feed": (
+        {"on_behalf_of": {**LEAD, "issuer": f"{ISSUER}\n"}},
+        ["/on_behalf_of/issuer"],
+    ),
 }
 
 
@@ -225,9 +233,11 @@ def test_an_idempotency_key_that_is_none(closed: Closed, key: str) -> None:
     closed.refuses(closed.post(text(), idempotency_key=key), 400)
 
 
-@pytest.mark.parametrize("who", ["finance", "lead", "nobody", "Dev", "dev\u200b", "nobody+developers,operators"])
+@pytest.mark.parametrize(
+    "who", ["finance", "lead", "nobody", "Dev", "dev\u200b", "nobody+developers,operators"]
+)
 def test_strangers_and_those_without_a_permit(closed: Closed, who: str) -> None:
-    """Policy says who may ask; a name that looks like one it knows is a stranger's, and so is a claim unmapped."""
+    """Policy says who may ask; a name much like one it knows is a stranger's, as is a claim unmapped."""
     problem = closed.refuses(closed.post(text(), who=who), 403)
     assert problem["type"] == "urn:gonogo:problem:not-permitted"
     assert ("No policy permits" if who in ("finance", "lead") else "knows nobody") in problem["detail"]

@@ -219,7 +219,7 @@ class World:
     # -- what happens by itself
 
     def settle(self, most: int = 500) -> None:
-        """Let everything that is under way arrive; what a function wants again comes with the next that arrives."""
+        """Let everything that is under way arrive; what a function wants again comes again later."""
         for _ in range(most):
             busy = [pump for pump in self.pumps if not pump.source or pump.source in self._rung]
             self._rung.difference_update(pump.source for pump in busy)
@@ -228,7 +228,9 @@ class World:
                 pump.source for pump in self.pumps
             }:
                 return
-            self._rung.update(pump.source for pump, outcome in outcomes.items() if outcome is not Outcome.IDLE)
+            self._rung.update(
+                pump.source for pump, outcome in outcomes.items() if outcome is not Outcome.IDLE
+            )
         raise AssertionError("it does not settle")
 
     def wake(self) -> None:

@@ -112,12 +112,14 @@ class Ec2:
         return self._compared(plan, answer["Instances"])
 
     def find(self, plan: Plan, *, token: str) -> tuple[str, ...]:
-        """Return what the token made, as far as DescribeInstances shows it yet."""
+        """Return what the token made, once DescribeInstances shows all of it."""
         answer = call(
             self._ec2(plan.region).describe_instances, Filters=[{"Name": "client-token", "Values": [token]}]
         )
         made = [one for reservation in answer["Reservations"] for one in reservation["Instances"]]
-        return self._compared(plan, made) if made else ()
+        if len(made) < msgspec.convert(plan.spec, Spec).count:
+            return ()
+        return self._compared(plan, made)
 
     def stop(self, plan: Plan, resources: Sequence[str]) -> None:
         """Stop instances; one that is stopped already is no error."""
@@ -147,6 +149,7 @@ class Ec2:
                 state=_STATES.get(one["State"]["Name"]),
                 client_token=one.get("ClientToken", ""),
                 launch=tags.get("gonogo:launch"),
+                ending=one["State"]["Name"] == "shutting-down",
             )
         return None
 
@@ -162,7 +165,8 @@ class Ec2:
         if len(made) != spec.count or any(
             (one["ImageId"], one["InstanceType"]) != (spec.image_id, spec.instance_type) for one in made
         ):
-            raise LaterError("what was made under this client token is not what the plan says")
+            ids = ", ".join(sorted(one["InstanceId"] for one in made))
+            raise RefusedError("NotThePlan", f"{ids} came under this client token, and is not what the plan says")
         return tuple(sorted(one["InstanceId"] for one in made))
 
 

@@ -1,0 +1,192 @@
+"""`ports.Bus` on EventBridge and `ports.DeadLetters` on SQS: what passes is put again, what is poison is found."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from gonogo.aws.bus import EventBridge, Queue
+from gonogo.core.errors import LaterError
+from gonogo.core.event import cloud_event
+from gonogo.ports import PoisonError
+from tests.contract.stubs import PASSING, REGION, SILENCES, shared, silent, stubbed
+from tests.core.builders import awaiting
+
+MENDED = ("AccessDeniedException", "ResourceNotFoundException", "ExpiredTokenException", "NotAuthorizedForSourceException")
+POISON = ("MalformedDetail", "InvalidArgument", "NotAuthorizedForDetailTypeException", "SomethingUnheardOf")
+
+
+def ten() -> list[dict[str, Any]]:
+    """Return ten events."""
+    launch = awaiting()
+    (first, *_) = launch.history
+    return [cloud_event(launch.id, msgspec.structs.replace(first, seq=number)) for number in range(1, 11)]
+
+
+def entry(event: dict[str, Any]) -> dict[str, Any]:
+    """Return how an event stands on the bus."""
+    return {
+        "EventBusName": "gonogo",
+        "Source": "gonogo",
+        "DetailType": event["type"],
+        "Time": event["time"],
+        "Detail": msgspec.json.encode(event).decode(),
+    }
+
+
+def taken(*errors: str | None) -> dict[str, Any]:
+    """Return the bus's answer: for each entry an error code, or that it was taken."""
+    entries = [{"ErrorCode": one, "ErrorMessage": "Because."} if one else {"EventId": "1"} for one in errors]
+    return {"FailedEntryCount": sum(one is not None for one in errors), "Entries": entries}
+
+
+@pytest.fixture
+def bus() -> EventBridge:
+    """Give the bus, over a client that all tests share."""
+    made = EventBridge("gonogo", REGION)
+    vars(made)["_events"] = shared("events")
+    return made
+
+
+def test_an_event_stands_on_the_bus_as_a_cloud_event(bus: EventBridge) -> None:
+    """A stranger's rule matches on source and detail-type, and finds the whole event in the detail."""
+    events = ten()
+    with stubbed(bus._events) as stub:
+        stub.add_response("put_events", taken(*[None] * 10), {"Entries": [entry(one) for one in events]})
+        bus.publish(events)
+    detail = json.loads(entry(events[0])["Detail"])
+    assert (detail["specversion"], detail["id"], detail["source"]) == ("1.0", "l-1-1", "gonogo")
+
+
+@pytest.mark.parametrize("position", range(10))
+@pytest.mark.parametrize("code", POISON)
+def test_one_poison_among_ten_is_named_and_the_rest_went_out(bus: EventBridge, position: int, code: str) -> None:
+    """An answer of 200 may still have refused an entry; that entry holds up no other."""
+    answer = taken(*[code if number == position else None for number in range(10)])
+    with stubbed(bus._events) as stub:
+        stub.add_response("put_events", answer)
+        with pytest.raises(PoisonError) as caught:
+            bus.publish(ten())
+    assert caught.value.poison == (position,)
+    assert code in str(caught.value)
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalFailure", *MENDED])
+def test_an_entry_that_passes_later_is_no_poison(bus: EventBridge, code: str) -> None:
+    """A throttle in the middle of a batch, or a permission that is missing, must lose no event."""
+    with stubbed(bus._events) as stub:
+        stub.add_response("put_events", taken(None, code, "MalformedDetail", *[None] * 7))
+        with pytest.raises(LaterError, match=code):
+            bus.publish(ten())
+
+
+@pytest.mark.parametrize(("code", "status"), [*PASSING, *((one, 400) for one in MENDED)])
+def test_a_call_that_passes_later_is_no_poison(bus: EventBridge, code: str, status: int) -> None:
+    """The stream comes back to it without limit; dead letters would need a person."""
+    with stubbed(bus._events) as stub:
+        stub.add_client_error("put_events", code, http_status_code=status)
+        with pytest.raises(LaterError):
+            bus.publish(ten())
+
+
+@pytest.mark.parametrize("silence", SILENCES)
+def test_no_answer_is_no_failure(bus: EventBridge, silence: Exception) -> None:
+    """They may be out; put again they have the same ids."""
+    with silent(bus._events, "PutEvents", silence), pytest.raises(LaterError):
+        bus.publish(ten())
+
+
+@pytest.mark.parametrize("position", range(10))
+def test_what_is_refused_together_is_put_apart(bus: EventBridge, position: int) -> None:
+    """Some poison has the whole call refused: then each goes alone, and all but one go out."""
+    with stubbed(bus._events) as stub:
+        stub.add_client_error("put_events", "ValidationException", "Too large.")
+        for number, one in enumerate(ten()):
+            if number == position:
+                stub.add_client_error("put_events", "ValidationException", "Too large.")
+            else:
+                stub.add_response("put_events", taken(None), {"Entries": [entry(one)]})
+        with pytest.raises(PoisonError) as caught:
+            bus.publish(ten())
+    assert caught.value.poison == (position,)
+
+
+def test_what_is_refused_together_but_not_apart_all_went_out(bus: EventBridge) -> None:
+    """Ten events may be too large together, and each of them small enough."""
+    with stubbed(bus._events) as stub:
+        stub.add_client_error("put_events", "ValidationException", "Too large.")
+        for one in ten():
+            stub.add_response("put_events", taken(None), {"Entries": [entry(one)]})
+        with pytest.raises(PoisonError) as caught:
+            bus.publish(ten())
+    assert caught.value.poison == ()
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [("MalformedDetail", PoisonError), ("ThrottlingException", LaterError), ("AccessDeniedException", LaterError)],
+)
+def test_put_apart_an_answer_of_200_may_still_refuse(bus: EventBridge, said: str, expected: type[Exception]) -> None:
+    """An entry that was throttled while they went one by one would otherwise be lost without a word."""
+    with stubbed(bus._events) as stub:
+        stub.add_client_error("put_events", "ValidationException", "Too large.")
+        for number in range(10 if expected is PoisonError else 4):
+            stub.add_response("put_events", taken(said if number == 3 else None))
+        with pytest.raises(expected) as caught:
+            bus.publish(ten())
+    if isinstance(caught.value, PoisonError):
+        assert caught.value.poison == (3,)
+
+
+def test_put_apart_a_throttle_has_all_put_again(bus: EventBridge) -> None:
+    """What went out goes out twice, under the same ids; what did not is not lost."""
+    with stubbed(bus._events) as stub:
+        stub.add_client_error("put_events", "ValidationException", "Too large.")
+        stub.add_response("put_events", taken(None))
+        stub.add_client_error("put_events", "ThrottlingException")
+        with pytest.raises(LaterError):
+            bus.publish(ten())
+
+
+def test_an_event_that_cannot_even_be_asked_is_poison(bus: EventBridge) -> None:
+    """AWS's own library refuses some calls before they are made, and would again."""
+    events = ten()
+    events[2]["type"] = None
+    with stubbed(bus._events) as stub:
+        for _ in range(9):
+            stub.add_response("put_events", taken(None))
+        with pytest.raises(PoisonError) as caught:
+            bus.publish(events)
+    assert caught.value.poison == (2,)
+
+
+@pytest.fixture
+def queue() -> Queue:
+    """Give the dead letters, over a client that all tests share."""
+    made = Queue("https://sqs.us-east-1.amazonaws.com/123456789012/dead", REGION)
+    vars(made)["_sqs"] = shared("sqs")
+    return made
+
+
+def test_a_dead_letter_is_sent_as_json(queue: Queue) -> None:
+    """People read it, and a script that puts it back."""
+    letter = {"id": "l-1", "seq": 3, "error": "ünreadable"}
+    with stubbed(queue._sqs) as stub:
+        stub.add_response(
+            "send_message", {"MessageId": "1"}, {"QueueUrl": queue._url, "MessageBody": json.dumps(letter)}
+        )
+        queue.put(letter)
+
+
+@pytest.mark.parametrize(("code", "status"), [*PASSING, ("AccessDenied", 403), ("QueueDoesNotExist", 400)])
+def test_a_dead_letter_that_cannot_be_put_now_holds_up_the_stream(
+    queue: Queue, code: str, status: int
+) -> None:
+    """To lose the note of what was lost would be to lose it."""
+    with stubbed(queue._sqs) as stub:
+        stub.add_client_error("send_message", code, http_status_code=status)
+        with pytest.raises(LaterError):
+            queue.put({"id": "l-1"})

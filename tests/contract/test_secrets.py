@@ -1,0 +1,69 @@
+"""`ports.Secrets` on the parameter store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gonogo.aws.secrets import Parameters
+from gonogo.core.errors import LaterError, RefusedError
+from tests.contract.stubs import PASSING, REGION, SILENCES, shared, silent, stubbed
+
+
+@pytest.fixture
+def secrets() -> Parameters:
+    """Give the parameter store, over a client that all tests share."""
+    made = Parameters(REGION)
+    vars(made)["_ssm"] = shared("ssm")
+    return made
+
+
+def value(text: str) -> dict[str, Any]:
+    """Return the store's answer."""
+    return {"Parameter": {"Name": "/gonogo/webhooks/lead", "Type": "SecureString", "Value": text}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("whsec_a", ("whsec_a",)),
+        ("whsec_new whsec_old", ("whsec_new", "whsec_old")),
+        ("  whsec_new\n\twhsec_old \n", ("whsec_new", "whsec_old")),
+        (" ", ()),
+    ],
+)
+def test_a_parameter_holds_one_secret_or_several_newest_first(
+    secrets: Parameters, text: str, expected: tuple[str, ...]
+) -> None:
+    """While a secret is changed, a receiver may know the old one or the new one."""
+    with stubbed(secrets._ssm) as stub:
+        stub.add_response(
+            "get_parameter", value(text), {"Name": "/gonogo/webhooks/lead", "WithDecryption": True}
+        )
+        assert secrets.read("lead") == expected
+
+
+@pytest.mark.parametrize("code", ["ParameterNotFound", "AccessDeniedException"])
+def test_a_secret_that_is_not_there_is_refused(secrets: Parameters, code: str) -> None:
+    """A notice without a signature must not go out; it is told on the delivery why."""
+    with stubbed(secrets._ssm) as stub:
+        stub.add_client_error("get_parameter", code, http_status_code=400)
+        with pytest.raises(RefusedError):
+            secrets.read("lead")
+
+
+@pytest.mark.parametrize(("code", "status"), PASSING)
+def test_a_store_that_is_out_is_asked_again(secrets: Parameters, code: str, status: int) -> None:
+    """A notice is late then, and not lost."""
+    with stubbed(secrets._ssm) as stub:
+        stub.add_client_error("get_parameter", code, http_status_code=status)
+        with pytest.raises(LaterError):
+            secrets.read("lead")
+
+
+@pytest.mark.parametrize("silence", SILENCES)
+def test_no_answer_is_no_refusal(secrets: Parameters, silence: Exception) -> None:
+    """As above."""
+    with silent(secrets._ssm, "GetParameter", silence), pytest.raises(LaterError):
+        secrets.read("lead")

@@ -1,0 +1,56 @@
+"""What a pretended AWS makes anew for each world though no test looks at it, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from typing import Any
+from unittest import mock
+
+import boto3
+import botocore.session
+import moto.ec2.models.amis
+import moto.kms.models
+from botocore.loaders import create_loader
+from moto.ec2.models.amis import Ami, AmiBackend
+from moto.kms.utils import generate_private_key
+from moto.utilities.utils import load_resource
+
+LATEST = "ec2/resources/latest_amis/us-east-1.json"
+
+
+@contextmanager
+def quick() -> Iterator[None]:
+    """Keep clients, what they are made from, and key pairs; know of images only the latest Amazon Linux."""
+    with ExitStack() as patches:
+        for owner, name, instead in (
+            (botocore.session, "create_loader", _loader),
+            (boto3, "client", _client),
+            (moto.kms.models, "generate_private_key", _key_pair),
+            (AmiBackend, "_load_amis", _few_images),
+        ):
+            patches.enter_context(mock.patch.object(owner, name, instead))
+        yield
+
+
+_loader = cache(create_loader)
+_key_pair = cache(generate_private_key)
+_make: Any = boto3.client
+_clients: dict[str, Any] = {}
+
+
+def _client(service: str, **options: Any) -> Any:
+    """Return the client of these options: it has no state that one world could leave to another."""
+    config = options.get("config")
+    key = f"{service} {options.get('region_name')} {vars(config) if config else None}"
+    if key not in _clients:
+        _clients[key] = _make(service, **options)
+    return _clients[key]
+
+
+def _few_images(backend: AmiBackend) -> None:
+    for image in load_resource(LATEST):
+        backend.amis[image["ami_id"]] = Ami(
+            backend, **{**image, "owner_alias": "amazon", "creation_date": None}
+        )

@@ -1,0 +1,393 @@
+"""Who may do what by which route, and what every answer carries: the whole table, not samples of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from openapi_spec_validator import validate
+
+from app import app
+from functions.openapi import document
+from tests.functions.faults import on_each_call
+from tests.functions.policy import ANOTHER_DEVELOPER, policy
+from tests.functions.world import Answer, World, example, world
+
+PEOPLE = (None, "nobody", "dev", "lead", "finance", "ops", "eve")
+"""Nobody signed in; a valid token of somebody whom policy does not know; the requester; and all others."""
+
+KNOWN = (401, 403, 200, 200, 200, 200, 200)
+"""A route for everybody whom policy knows."""
+OPEN = (200,) * 7
+"""A route for everybody."""
+BEGUN_ONLY = (401, 403, 409, 403, 403, 409, 403)
+"""A change of what runs: the requester's and the operator's, and here it does not run yet."""
+
+MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
+    ("POST", "/v1/launches"): (401, 403, 201, 403, 403, 201, 201),
+    ("GET", "/v1/launches"): KNOWN,
+    ("GET", "/v1/launches/{id}"): KNOWN,
+    ("GET", "/v1/launches/{id}/events"): KNOWN,
+    ("POST", "/v1/launches/{id}/decisions"): (401, 403, 403, 200, 403, 403, 403),
+    ("POST", "/v1/launches/{id}/cancel"): (401, 403, 200, 403, 403, 403, 403),
+    ("POST", "/v1/launches/{id}/retry"): (401, 403, 409, 403, 403, 403, 403),
+    ("POST", "/v1/launches/{id}/stop"): BEGUN_ONLY,
+    ("POST", "/v1/launches/{id}/start"): BEGUN_ONLY,
+    ("POST", "/v1/launches/{id}/terminate"): BEGUN_ONLY,
+    ("POST", "/v1/decisions"): (404,) * 7,
+    ("GET", "/v1/inbox"): KNOWN,
+    ("GET", "/v1/templates"): KNOWN,
+    ("GET", "/v1/policy"): KNOWN,
+    ("GET", "/healthz"): OPEN,
+    ("GET", "/openapi.json"): OPEN,
+    ("GET", "/decide"): OPEN,
+    ("POST", "/decide"): (404,) * 7,
+    ("GET", "/launches/{id}"): OPEN,
+    ("GET", "/"): OPEN,
+}
+"""What each route answers to each of `PEOPLE`, of a launch that dev asked for and that waits for lead."""
+
+Cells = dict[tuple[str, str, str | None], Answer]
+
+ASK = {"template": "web-small", "reason": "a page for the fair", "cost_center": "marketing"}
+
+
+def body_of(path: str, launch: Any) -> Any:
+    """Return a good body for a route."""
+    if path.endswith("/decisions"):
+        if path.startswith("/v1/launches"):
+            return {"gate": "lead", "verdict": "approve", "digest": launch["digest"]}
+        return {"token": "gng_AAAA", "verdict": "approve"}
+    return ASK if path == "/v1/launches" else {}
+
+
+def call(made: World, method: str, path: str, who: str | None, launch: Any) -> Answer:
+    """Call a route in good form."""
+    url = path.replace("{id}", launch["id"])
+    if (method, path) == ("POST", "/decide"):
+        headers = {"authorization": f"Bearer {who}"} if who else {}
+        return made.form(url, headers, code="gng_AAAA")
+    return made.call(method, url, body_of(path, launch) if method == "POST" else None, who=who)
+
+
+def routes() -> set[tuple[str, str]]:
+    """Return every route that the app has."""
+    return {(method, path) for path, methods in app.routes.items() for method in methods}
+
+
+@pytest.fixture(scope="module", name="called")
+def every_cell() -> Cells:
+    """Return what each route answered to each person, of a launch that nobody has changed yet."""
+    cells: Cells = {}
+    with world(policy(ANOTHER_DEVELOPER)) as made:
+        launch = made.ask()
+        for method, path in MATRIX:
+            for who in PEOPLE:
+                answer = cells[method, path, who] = call(made, method, path, who, launch)
+                if method == "POST" and answer.code < 300:
+                    launch = made.ask()
+    return cells
+
+
+def test_every_route_is_in_the_table() -> None:
+    """A route that nobody thought about when it was made is open or shut by accident."""
+    assert set(MATRIX) == routes()
+
+
+def test_each_person_gets_what_the_table_says(called: Cells) -> None:
+    """Each route times each person, with nothing left to chance."""
+    found = {route: tuple(called[*route, who].code for who in PEOPLE) for route in MATRIX}
+    assert found == MATRIX
+
+
+def test_who_is_refused_hears_why(called: Cells) -> None:
+    """401 says how to sign in, 403 says what is missing, and each is a problem of the one shape."""
+    for (_, path, who), answer in called.items():
+        if answer.code >= 400 and path != "/decide":
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json.keys() >= {"type", "title", "status", "detail"}
+            assert answer.json["detail"]
+        if answer.code == 401:
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        if who == "nobody" and answer.code == 403:
+            assert "knows nobody" in answer.json["detail"]
+
+
+HEADERS = {
+    "cache-control": "no-store",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "strict-transport-security": "max-age=63072000; includeSubDomains",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+def assert_safe(answer: Answer) -> None:
+    """Assert that an answer may be neither kept, framed, sniffed nor made to load anything."""
+    assert HEADERS.items() <= answer.headers.items()
+    directives = answer.headers["content-security-policy"].split("; ")
+    assert {"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"} <= set(directives)
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert "set-cookie" not in answer.headers
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_every_answer_carries_the_headers(called: Cells) -> None:
+    """Pages, JSON, and refusals of whichever layer: one set of headers."""
+    for answer in called.values():
+        assert_safe(answer)
+
+
+def test_refusals_of_the_framework_carry_them_too(world: World) -> None:
+    """What never reaches our own code is answered in our form all the same."""
+    refusals = {
+        405: world.call("PUT", "/v1/launches", ASK, who="dev"),
+        415: world.call("POST", "/v1/launches", who="dev", raw=b"x", headers={"content-type": "text/csv"}),
+        413: world.call("POST", "/v1/launches", who="dev", raw=b"x" * 300_000),
+        400: world.call("POST", "/v1/launches", who="dev", raw=b"["),
+    }
+    for code, answer in refusals.items():
+        assert (answer.code, answer.headers["content-type"]) == (code, "application/problem+json")
+        assert_safe(answer)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_what_only_reads_changes_nothing(world: World, method: str) -> None:
+    """Scanners, previews and browsers fetch every link, often; nothing is decided by that."""
+    launch = world.ask()
+    world.settle()
+    code = world.token("lead")
+    before, mails = world.rows(), len(world.mails())
+    for path in [*app.routes, "/decide?" + code, f"/decide?code={code}&answer=GO"]:
+        for who in (None, "lead"):
+            for _ in range(10):
+                answer = world.call(method, path.replace("{id}", launch["id"]), who=who)
+                assert answer.code < 500
+    world.settle()
+    assert (world.rows(), len(world.mails())) == (before, mails)
+
+
+def test_running_things_are_changed_by_few(world: World) -> None:
+    """Stop, start and terminate are for the requester and operators, not for approvers or colleagues."""
+    world.publish(policy(ANOTHER_DEVELOPER))
+    launch = world.ask()
+    world.decide(launch, "lead", "lead")
+    world.settle()
+    before = world.rows()
+    for command in ("stop", "start", "terminate"):
+        for who in ("nobody", "lead", "finance", "eve", None):
+            answer = world.call("POST", f"/v1/launches/{launch['id']}/{command}", {}, who=who)
+            assert answer.code == (401 if who is None else 403)
+    assert world.rows() == before
+    assert world.call("POST", f"/v1/launches/{launch['id']}/terminate", {}, who="ops").code == 202
+
+
+def test_who_may_launch_it_may_end_it_and_no_more(world: World) -> None:
+    """An operator who may launch small things only has no say over what is dear."""
+    files = policy(
+        rules='@id("ops launch small") forbid (principal in Group::"operators", action == Action::"launch",'
+        ' resource == Template::"gpu-large");'
+    )
+    world.publish(files)
+    dear, small = world.ask(template="gpu-large"), world.ask()
+    for launch, gates in ((dear, ("lead", "finance")), (small, ("lead",))):
+        for gate in gates:
+            world.decide(launch, gate, gate)
+    world.settle()
+    codes = [
+        world.call("POST", f"/v1/launches/{one['id']}/terminate", {}, who="ops").code for one in (dear, small)
+    ]
+    assert codes == [403, 202]
+
+
+WEIRD_QUERIES = (
+    "limit=0",
+    "limit=101",
+    "limit=-1",
+    "limit=1.0",
+    "limit=",
+    "limit=%D9%A3",
+    "limit=" + "9" * 5000,
+    "limit=000000001" + "9" * 20,
+    "limit=1&limit=2",
+    "cursor=%00",
+    "cursor=!!!!",
+    "cursor=%F0%9F%9A%80",
+    "cursor=" + "QUFB" * 1000,
+    "offset=1",
+    "state=open",
+    "state=running",
+    "requester=lead",
+    "requester=%23",
+    "requester=http://x%23",
+    "requester=http://x%23" + "y" * 3000,
+    "requester=me&state=RUNNING",
+)
+
+
+def test_no_query_is_an_error_of_ours(world: World) -> None:
+    """A list that is asked for in a wrong way says so; it neither fails nor gives more than it may."""
+    for query in WEIRD_QUERIES:
+        answer = world.call("GET", f"/v1/launches?{query}", who="dev")
+        assert (answer.code, answer.headers["content-type"]) == (400, "application/problem+json"), query[:80]
+        assert answer.json["errors"]
+
+
+def test_no_launch_id_is_an_error_of_ours(world: World) -> None:
+    """Whatever stands where an id stands, there is no such launch."""
+    world.ask()
+    ids = (
+        "x",
+        "l-",
+        "l-" + "A" * 32,
+        "L-" + "a" * 32,
+        "x" * 3000,
+        "%00",
+        "..",
+        "%2e%2e",
+        "l-%0a",
+        "launch%23x",
+        "\u00e9",
+    )
+    asked: list[int] = []
+
+    def keys(operation: str, parameters: Mapping[str, Any]) -> None:
+        if operation == "dynamodb.GetItem":
+            asked.append(len(parameters["Key"]["pk"]["S"].encode()))
+
+    with on_each_call(before=keys):
+        for one in ids:
+            for path in (f"/v1/launches/{one}", f"/v1/launches/{one}/events"):
+                assert world.call("GET", path, who="dev").code == 404, path
+            assert world.call("POST", f"/v1/launches/{one}/cancel", {}, who="dev").code == 404
+            assert world.call("GET", f"/launches/{one}").code == 200
+    assert max(asked) <= 2048  # DynamoDB refuses to look for a longer key, which moto does not
+
+
+def test_lists_come_in_pages(world: World) -> None:
+    """Every launch is on one page, the newest first, by a cursor that says nothing to whoever holds it."""
+    made = []
+    for _ in range(7):
+        made.append(world.ask()["id"])
+        world.clock.go(minutes=1)
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = world.call("GET", f"/v1/launches?limit=3{cursor}", who="dev").json
+        assert len(page["items"]) <= 3
+        seen += [one["id"] for one in page["items"]]
+        if page["cursor"] is None:
+            break
+        cursor = f"&cursor={page['cursor']}"
+    assert seen == made[::-1]
+    by_state = world.call("GET", "/v1/launches?state=PENDING_APPROVAL&limit=100", who="lead").json
+    assert [one["id"] for one in by_state["items"]] == made[::-1]
+    assert world.call("GET", "/v1/launches?state=RUNNING", who="lead").json == {"items": [], "cursor": None}
+    others = world.call("GET", "/v1/launches?requester=http://gonogo.local%23dev&limit=1", who="lead").json
+    assert [one["id"] for one in others["items"]] == made[-1:]
+    assert world.call("GET", "/v1/launches", who="lead").json["items"] == []
+
+
+def test_the_policy_is_shown_without_addresses(world: World) -> None:
+    """Who decides is for everybody whom policy knows; where they are reached is not."""
+    for path in ("/v1/policy", "/v1/templates"):
+        answer = world.call("GET", path, who="dev")
+        assert "example.com" not in answer.text
+    policy_ = world.call("GET", "/v1/policy", who="dev").json
+    assert policy_["policies"] == example()["policies.cedar"]
+    assert [gate["name"] for gate in policy_["gates"]] == ["lead", "finance"]
+
+
+# The API's own description
+
+
+def test_the_description_names_every_route_and_no_other(called: Cells) -> None:
+    """Who writes a client from the description misses nothing, and calls nothing that is not there."""
+    described = called["GET", "/openapi.json", None].json
+    assert {
+        (method.upper(), path) for path, methods in described["paths"].items() for method in methods
+    } == routes()
+
+
+def test_the_description_is_openapi(called: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generators of clients take it as it is."""
+    # openapi-spec-validator 0.9 calls a function that jsonschema-rs has under no such name
+    monkeypatch.setenv("OPENAPI_SPEC_VALIDATOR_SCHEMA_VALIDATOR_BACKEND", "jsonschema")
+    validate(called["GET", "/openapi.json", None].json)
+
+
+def schema_for(method: str, path: str, status: int) -> Any:
+    """Return the JSON Schema of a JSON answer, whole; None where the answer is no JSON."""
+    made = document()
+    answers = made["paths"][path][method.lower()]["responses"]
+    assert str(status) in answers, f"{method} {path} answers {status}, which is not described"
+    kinds = answers[str(status)].get("content", {})
+    (content,) = kinds.values()
+    if "schema" not in content:
+        return None
+    return {**content["schema"], "components": made["components"]}
+
+
+def test_every_answer_is_as_described(called: Cells) -> None:
+    """Each status of each route is in the description, and each body is of the type that is given there."""
+    for (method, path, who), answer in called.items():
+        schema = schema_for(method, path, answer.code)
+        if schema is None:
+            assert answer.headers["content-type"].startswith("text/html")
+            continue
+        jsonschema_rs.validator_for(schema).validate(answer.json)
+        name = schema.get("$ref", "").rpartition("/")[2]
+        if name:
+            assert set(answer.json) <= set(schema["components"]["schemas"][name]["properties"]), (
+                method,
+                path,
+                who,
+            )
+
+
+def test_answers_of_a_launch_that_has_lived_are_as_described(world: World) -> None:
+    """What is null in a new launch is there in an old one, and the types hold then too."""
+    launch = world.ask(template="gpu-large", name="train", parameters={"count": 2})
+    world.settle()
+    (inbox, page, dry) = (
+        world.call("GET", "/v1/inbox", who="lead"),
+        world.call("GET", "/v1/launches", who="dev"),
+        world.call("POST", "/v1/launches?dry_run=true", ASK, who="dev"),
+    )
+    world.decide(launch, "lead", "lead", comment="go")
+    world.decide(launch, "finance", "finance")
+    world.settle()
+    stopped = world.call("POST", f"/v1/launches/{launch['id']}/stop", {}, who="dev")
+    found = {
+        ("GET", "/v1/inbox"): inbox,
+        ("GET", "/v1/launches"): page,
+        ("POST", "/v1/launches"): dry,
+        ("POST", "/v1/launches/{id}/stop"): stopped,
+        ("GET", "/v1/launches/{id}"): world.call("GET", f"/v1/launches/{launch['id']}", who="dev"),
+        ("GET", "/v1/launches/{id}/events"): world.call(
+            "GET", f"/v1/launches/{launch['id']}/events", who="dev"
+        ),
+    }
+    for (method, path), answer in found.items():
+        jsonschema_rs.validator_for(schema_for(method, path, answer.code)).validate(answer.json)
+    assert len(inbox.json["items"]) == len(page.json["items"]) == 1
+
+
+def test_the_description_refuses_what_the_api_refuses(world: World) -> None:
+    """A client that validates by the description sends nothing that we call unknown."""
+    made = document()
+    for body in ("Submit", "Decide", "DecideByToken", "Nothing"):
+        schema = made["components"]["schemas"][body]
+        assert schema["additionalProperties"] is False
+    validator = jsonschema_rs.validator_for(
+        {"$ref": "#/components/schemas/Submit", "components": made["components"]}
+    )
+    validator.validate(ASK)
+    for wrong in ({**ASK, "cost_center": "marketing\n"}, {**ASK, "name": "a\nb"}, {**ASK, "gates": []}, {}):
+        assert not validator.is_valid(wrong)
+        assert world.call("POST", "/v1/launches", raw=json.dumps(wrong).encode(), who="dev").code == 400
