@@ -18,12 +18,13 @@ def steps(url: str, aws_url: str) -> list[Step]:
     subscribe = (
         f"export AWS_ENDPOINT_URL={aws_url} AWS_DEFAULT_REGION={REGION} \\",
         "  AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local",
-        "aws sqs create-queue --queue-name mine",
+        f"aws --endpoint-url {aws_url} sqs create-queue --queue-name mine",
         "aws events put-rule --event-bus-name gonogo --name mine \\",
         """  --event-pattern '{"source":["gonogo"]}'""",
         "aws events put-targets --event-bus-name gonogo --rule mine \\",
         f"  --targets Id=mine,Arn=arn:aws:sqs:{REGION}:{ACCOUNT}:mine",
-        f"aws sqs receive-message --queue-url {aws_url}/{ACCOUNT}/mine --max-number-of-messages 10",
+        f"aws --endpoint-url {aws_url} sqs receive-message --max-number-of-messages 10 \\",
+        f"  --queue-url {aws_url}/{ACCOUNT}/mine",
     )
     listen = f".venv/bin/python -m local listen --aws-port {urlsplit(aws_url).port}"
     later = f"""curl -s {url}_local/clock -d '{{"advance":"4d"}}'"""
