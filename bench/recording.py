@@ -28,7 +28,8 @@ class Call(NamedTuple):
 def recorded() -> Iterator[list[Call]]:
     """Record every AWS call in this process while it lasts."""
     calls: list[Call] = []
-    make = botocore.client.BaseClient._make_api_call  # noqa: SLF001 - the one place that every call goes through
+    base: Any = botocore.client.BaseClient
+    make = base._make_api_call  # noqa: SLF001 - the one place that every call goes through
 
     def call(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
         wire: list[tuple[int, dict[str, str], bytes]] = []

@@ -147,7 +147,9 @@ class AlreadyDecidedError(ConflictError):
 
     def __init__(self, gate: str, verdict: str) -> None:
         """Name the gate and the verdict that stands."""
-        super().__init__(f"You have decided the gate {gate!r} already: {verdict}. While it waits, you may revoke that.")
+        super().__init__(
+            f"You have decided the gate {gate!r} already: {verdict}. While it waits, you may revoke that."
+        )
 
 
 class KeyReusedError(ConflictError):

@@ -481,7 +481,9 @@ def client_token(launch: Launch, part: int = 1) -> str:
     The launch's nonce is in it, which nobody is shown: whoever could guess the token could make something
     else under it first, to be taken for what was approved.
     """
-    raw = canonical.fingerprint(launch.id, launch.nonce, launch.digest, str(launch.attempt), str(launch.choice), str(part))
+    raw = canonical.fingerprint(
+        launch.id, launch.nonce, launch.digest, str(launch.attempt), str(launch.choice), str(part)
+    )
     return "g-" + base64.b32encode(raw).decode().rstrip("=").lower()[:50]
 
 

@@ -25,7 +25,9 @@ def running() -> Iterator[str]:
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_", "PYTHON"))
     }
     environment |= {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port)}
-    with subprocess.Popen([PROGRAM], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [PROGRAM], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
         try:
             _wait(process, port)
             yield f"http://127.0.0.1:{port}"

@@ -76,7 +76,8 @@ class Line:
 def line() -> Iterator[Line]:
     """Listen on the line; nobody waits between attempts."""
     made = Line()
-    get = botocore.endpoint.Endpoint._get_response
+    endpoint: Any = botocore.endpoint
+    get = endpoint.Endpoint._get_response
 
     def through(self: Any, request: Any, operation: Any, context: Any) -> Any:
         made.attempts.append(operation.name)
@@ -86,7 +87,7 @@ def line() -> Iterator[Line]:
         return answer
 
     with (
-        mock.patch.object(botocore.endpoint.Endpoint, "_get_response", through),
-        mock.patch.object(botocore.endpoint.time, "sleep"),
+        mock.patch.object(endpoint.Endpoint, "_get_response", through),
+        mock.patch.object(endpoint.time, "sleep"),
     ):
         yield made

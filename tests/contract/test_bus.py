@@ -15,7 +15,12 @@ from gonogo.ports import PoisonError
 from tests.contract.stubs import PASSING, REGION, SILENCES, shared, silent, stubbed
 from tests.core.builders import awaiting
 
-MENDED = ("AccessDeniedException", "ResourceNotFoundException", "ExpiredTokenException", "NotAuthorizedForSourceException")
+MENDED = (
+    "AccessDeniedException",
+    "ResourceNotFoundException",
+    "ExpiredTokenException",
+    "NotAuthorizedForSourceException",
+)
 POISON = ("MalformedDetail", "InvalidArgument", "NotAuthorizedForDetailTypeException", "SomethingUnheardOf")
 
 
@@ -63,7 +68,9 @@ def test_an_event_stands_on_the_bus_as_a_cloud_event(bus: EventBridge) -> None:
 
 @pytest.mark.parametrize("position", range(10))
 @pytest.mark.parametrize("code", POISON)
-def test_one_poison_among_ten_is_named_and_the_rest_went_out(bus: EventBridge, position: int, code: str) -> None:
+def test_one_poison_among_ten_is_named_and_the_rest_went_out(
+    bus: EventBridge, position: int, code: str
+) -> None:
     """An answer of 200 may still have refused an entry; that entry holds up no other."""
     answer = taken(*[code if number == position else None for number in range(10)])
     with stubbed(bus._events) as stub:
@@ -127,9 +134,15 @@ def test_what_is_refused_together_but_not_apart_all_went_out(bus: EventBridge) -
 
 @pytest.mark.parametrize(
     ("said", "expected"),
-    [("MalformedDetail", PoisonError), ("ThrottlingException", LaterError), ("AccessDeniedException", LaterError)],
+    [
+        ("MalformedDetail", PoisonError),
+        ("ThrottlingException", LaterError),
+        ("AccessDeniedException", LaterError),
+    ],
 )
-def test_put_apart_an_answer_of_200_may_still_refuse(bus: EventBridge, said: str, expected: type[Exception]) -> None:
+def test_put_apart_an_answer_of_200_may_still_refuse(
+    bus: EventBridge, said: str, expected: type[Exception]
+) -> None:
     """An entry that was throttled while they went one by one would otherwise be lost without a word."""
     with stubbed(bus._events) as stub:
         stub.add_client_error("put_events", "ValidationException", "Too large.")

@@ -35,7 +35,11 @@ EVERYTHING: Mapping[str, Any] = {
     "key_name": "ops",
     "user_data": "#!/bin/sh\necho go",
     "ebs_optimized": True,
-    "metadata_options": {"http_tokens": "required", "http_endpoint": "enabled", "http_put_response_hop_limit": 1},
+    "metadata_options": {
+        "http_tokens": "required",
+        "http_endpoint": "enabled",
+        "http_put_response_hop_limit": 1,
+    },
     "volumes": [{"device": "/dev/xvda", "size_gib": 8}],
     "tags": {"team": "web", "env": "fair"},
 }
@@ -202,7 +206,11 @@ def test_every_argument_of_run_instances_comes_from_the_plan() -> None:
         "KeyName": "ops",
         "UserData": "#!/bin/sh\necho go",
         "EbsOptimized": True,
-        "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
+        "MetadataOptions": {
+            "HttpTokens": "required",
+            "HttpEndpoint": "enabled",
+            "HttpPutResponseHopLimit": 1,
+        },
         "BlockDeviceMappings": [
             {
                 "DeviceName": "/dev/xvda",
@@ -220,7 +228,10 @@ def test_what_the_plan_does_not_say_is_not_asked_for() -> None:
         "MinCount": 1,
         "MaxCount": 1,
         "ClientToken": TOKEN,
-        "TagSpecifications": [{"ResourceType": "instance", "Tags": []}, {"ResourceType": "volume", "Tags": []}],
+        "TagSpecifications": [
+            {"ResourceType": "instance", "Tags": []},
+            {"ResourceType": "volume", "Tags": []},
+        ],
     }
 
 
@@ -319,7 +330,9 @@ def test_another_token_makes_others(ec2: Ec2, token: str) -> None:
     assert sorted([*first, *second]) == made_by(token, f"{token}b")
 
 
-def test_a_token_that_came_with_other_words_adopts_what_it_made_if_that_is_the_plan(ec2: Ec2, token: str) -> None:
+def test_a_token_that_came_with_other_words_adopts_what_it_made_if_that_is_the_plan(
+    ec2: Ec2, token: str
+) -> None:
     """Newer code may tag otherwise than the older code that died before it could record."""
     made = ec2.launch(plan(), token=token, tags=TAGS)
     assert ec2.launch(plan(), token=token, tags={**TAGS, "gonogo:new": "1"}) == made
@@ -354,7 +367,9 @@ def test_finding_nothing_proves_nothing() -> None:
     with stubbed(engine._ec2(REGION)) as stub:
         stub.add_client_error("run_instances", "IdempotentParameterMismatch", http_status_code=400)
         stub.add_response(
-            "describe_instances", {"Reservations": []}, {"Filters": [{"Name": "client-token", "Values": [TOKEN]}]}
+            "describe_instances",
+            {"Reservations": []},
+            {"Filters": [{"Name": "client-token", "Values": [TOKEN]}]},
         )
         with pytest.raises(LaterError):
             engine.launch(plan(), token=TOKEN, tags=TAGS)
@@ -492,16 +507,23 @@ def test_an_instance_that_is_not_there_is_none(ec2: Ec2, instance: str) -> None:
         ("terminated", "terminated"),
     ],
 )
-def test_a_state_on_the_way_is_none(said: str, expected: str | None) -> None:
+def test_a_state_on_the_way_is_none(said: str, expected: Any) -> None:
     """What lasts is recorded, and billed; what passes is not."""
     engine = connected()
     one = {"InstanceId": "i-1", "InstanceType": "t3.micro", "State": {"Name": said}}
     with stubbed(engine._ec2(REGION)) as stub:
-        stub.add_response("describe_instances", {"Reservations": [{"Instances": [one]}]}, {"InstanceIds": ["i-1"]})
+        stub.add_response(
+            "describe_instances", {"Reservations": [{"Instances": [one]}]}, {"InstanceIds": ["i-1"]}
+        )
         seen = engine.look("i-1", REGION)
     ending = said == "shutting-down"
     assert seen == Seen(
-        id="i-1", kind="t3.micro", state=expected, client_token="", launch=None, ending=ending  # type: ignore[arg-type]
+        id="i-1",
+        kind="t3.micro",
+        state=expected,
+        client_token="",
+        launch=None,
+        ending=ending,  # type: ignore[arg-type]
     )
 
 

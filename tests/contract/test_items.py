@@ -61,9 +61,11 @@ def store(request: pytest.FixtureRequest) -> Iterator[Items]:
     if request.param == "memory":
         yield memory.Table()
         return
-    with tables.on_moto() if request.param == "moto" else tables.on_second_engine(
-        request.getfixturevalue("engine")
-    ) as table:
+    with (
+        tables.on_moto()
+        if request.param == "moto"
+        else tables.on_second_engine(request.getfixturevalue("engine")) as table
+    ):
         yield table
 
 
@@ -130,7 +132,13 @@ def other_items() -> dict[str, Item]:
     """Return an item of each kind but launch."""
     return {
         "delivery": deliveries.new(
-            launch="l-1", topic="decide", actor=LEAD, channels=("mail", "webhook"), at=AT, gate="lead", round=1
+            launch="l-1",
+            topic="decide",
+            actor=LEAD,
+            channels=("mail", "webhook"),
+            at=AT,
+            gate="lead",
+            round=1,
         ),
         "instance": Instance(
             id="i-0123",
@@ -232,7 +240,16 @@ def test_a_field_that_is_none_is_gone(items: Items) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "ünïcödé 漢字", "👩‍🚀 go", "\u202eright to left", "e\u0301 is not é", 'quotes " and \\ and \u2028', "a\x00b", " \t\r\n "],
+    [
+        "",
+        "ünïcödé 漢字",
+        "👩‍🚀 go",
+        "\u202eright to left",
+        "e\u0301 is not é",
+        'quotes " and \\ and \u2028',
+        "a\x00b",
+        " \t\r\n ",
+    ],
 )
 def test_text_is_kept_as_it_is(items: Items, text: str) -> None:
     """A digest covers the text, so not even its normal form may change."""
@@ -252,7 +269,12 @@ def test_money_is_kept_digit_by_digit(items: Items, price: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "at", [AT + timedelta(microseconds=1), AT.astimezone(timezone(timedelta(hours=-3))), datetime(9999, 12, 31, tzinfo=UTC)]
+    "at",
+    [
+        AT + timedelta(microseconds=1),
+        AT.astimezone(timezone(timedelta(hours=-3))),
+        datetime(9999, 12, 31, tzinfo=UTC),
+    ],
 )
 def test_times_are_kept_to_the_microsecond(items: Items, at: datetime) -> None:
     """Lists and alarms sort by the text of a time."""
@@ -356,13 +378,14 @@ def test_only_what_differs_is_written(table: Table) -> None:
     table.add(launch)
     after = launches.change(launch, wanted="stop", actor=DEV, at=AT)
     asked: list[dict[str, Any]] = []
-    send = table._table.connection._make_api_call  # type: ignore[attr-defined]
+    connection: Any = table._table.connection  # type: ignore[attr-defined]
+    send = connection._make_api_call
 
     def listen(operation: str, arguments: dict[str, Any]) -> Any:
         asked.append(arguments)
         return send(operation, arguments)
 
-    table._table.connection._make_api_call = listen  # type: ignore[attr-defined]
+    connection._make_api_call = listen
     table.save(launch, after)
     (call,) = asked
     written = set(call["ExpressionAttributeNames"].values())
@@ -375,7 +398,12 @@ def test_only_what_differs_is_written(table: Table) -> None:
 # Lists
 
 
-def filled(items: Items, count: int = 7, **fields: Any) -> list[str]:
+def listed(name: str, under: str = "mine") -> dict[str, Any]:
+    """Return the field by which a thing stands in the list of this name."""
+    return {name: under}
+
+
+def filled(items: Items, *, count: int = 7, **fields: Any) -> list[str]:
     """Add so many things to a list, one an hour, and return their ids, newest first."""
     for number in range(count):
         items.add(thing(f"t-{number}", AT + number * HOUR, text=f"{number}", **fields))
@@ -392,9 +420,9 @@ LISTS: dict[str, Callable[..., Any]] = {
 @pytest.mark.parametrize("limit", [1, 2, 3, 7, 100])
 def test_a_list_is_read_page_by_page_newest_first(items: Items, name: str, limit: int) -> None:
     """Every item stands on one page, and there is a cursor just as long as there is more."""
-    expected = filled(items, **{name: "mine"})
+    expected = filled(items, **listed(name))
     found, cursor = [], None
-    for page_number in range(1, 9):
+    for page_number in range(1, 9):  # noqa: B007 - it is read after the loop
         page = LISTS[name](items, cursor=cursor, limit=limit)
         assert len(page.items) <= limit
         found += shown(page)
@@ -408,9 +436,9 @@ def test_a_list_is_read_page_by_page_newest_first(items: Items, name: str, limit
 @pytest.mark.parametrize("name", LISTS)
 def test_what_is_new_does_not_shift_the_pages_that_follow(items: Items, name: str) -> None:
     """Launches come in while somebody reads; none may be seen twice or missed for that."""
-    expected = filled(items, **{name: "mine"})
+    expected = filled(items, **listed(name))
     first = LISTS[name](items, cursor=None, limit=3)
-    items.add(thing("t-new", AT + 100 * HOUR, **{name: "mine"}))
+    items.add(thing("t-new", AT + 100 * HOUR, **listed(name)))
     second = LISTS[name](items, cursor=first.cursor, limit=100)
     assert shown(first) + shown(second) == expected
     assert shown(LISTS[name](items, cursor=first.cursor, limit=100)) == shown(second)
@@ -420,7 +448,7 @@ def test_what_is_new_does_not_shift_the_pages_that_follow(items: Items, name: st
 def test_items_of_the_same_moment_are_told_apart(items: Items, name: str) -> None:
     """A pipeline submits many within one microsecond of the clock."""
     for number in range(9):
-        items.add(thing(f"t-{number}", **{name: "mine"}))
+        items.add(thing(f"t-{number}", **listed(name)))
     found, cursor = [], None
     while True:
         page = LISTS[name](items, cursor=cursor, limit=2)
@@ -434,8 +462,8 @@ def test_items_of_the_same_moment_are_told_apart(items: Items, name: str) -> Non
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_has_its_own_items_only(items: Items, name: str) -> None:
     """Somebody's launches are not somebody else's."""
-    items.add(thing("t-1", **{name: "mine"}))
-    items.add(thing("t-2", **{name: "mine too"}))
+    items.add(thing("t-1", **listed(name)))
+    items.add(thing("t-2", **listed(name, "mine too")))
     items.add(thing("t-3"))
     assert shown(LISTS[name](items, cursor=None, limit=10)) == ["t-1"]
 
@@ -443,20 +471,20 @@ def test_a_list_has_its_own_items_only(items: Items, name: str) -> None:
 @pytest.mark.parametrize("name", LISTS)
 def test_an_item_leaves_a_list_when_it_says_so(items: Items, name: str) -> None:
     """An inbox must not show what is decided, nor the list of a state what has left it."""
-    before = thing(**{name: "mine"})
+    before = thing(**listed(name))
     items.add(before)
     items.save(before, next_of(before, **{name: None}))
     page = LISTS[name](items, cursor=None, limit=10)
     assert (page.items, page.cursor) == ((), None)
-    items.save(next_of(before, **{name: None}), next_of(next_of(before), **{name: "mine"}))
+    items.save(next_of(before, **{name: None}), next_of(next_of(before), **listed(name)))
     assert shown(LISTS[name](items, cursor=None, limit=10)) == ["t-1"]
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_shows_an_item_as_it_is_now_and_where_it_was(items: Items, name: str) -> None:
     """What changed is shown, in the place of when it was made."""
-    filled(items, 3, **{name: "mine"})
-    before = thing("t-0", AT, text="0", **{name: "mine"})
+    filled(items, count=3, **listed(name))
+    before = thing("t-0", AT, text="0", **listed(name))
     items.save(before, next_of(before, text="changed", updated_at=AT + 99 * HOUR))
     page = LISTS[name](items, cursor=None, limit=10)
     assert page.items == (Shown("t-2", "2"), Shown("t-1", "1"), Shown("t-0", "changed"))
@@ -495,15 +523,18 @@ def encoded(text: str) -> str:
 )
 def test_a_cursor_that_no_list_gave_is_refused(items: Items, name: str, cursor: str) -> None:
     """A caller who mangled it is told so, and does not silently begin anew."""
-    filled(items, 3, **{name: "mine"})
+    filled(items, count=3, **listed(name))
     with pytest.raises(InvalidError):
         LISTS[name](items, cursor=cursor, limit=1)
 
 
-@pytest.mark.parametrize("mangle", [lambda one: one[4:], lambda one: one[::-1], lambda one: f" {one}", lambda one: one + "A", str.swapcase])
+@pytest.mark.parametrize(
+    "mangle",
+    [lambda one: one[4:], lambda one: one[::-1], lambda one: f" {one}", lambda one: one + "A", str.swapcase],
+)
 def test_a_cursor_that_was_mangled_is_refused(items: Items, mangle: Callable[[str], str]) -> None:
     """As above: half a cursor must not be taken for another place."""
-    filled(items, 3, feed="mine")
+    filled(items, count=3, feed="mine")
     cursor = items.feed(Shown, "mine", cursor=None, limit=1).cursor
     assert cursor is not None
     with pytest.raises(InvalidError):
@@ -512,7 +543,10 @@ def test_a_cursor_that_was_mangled_is_refused(items: Items, mangle: Callable[[st
 
 def test_a_launch_stands_with_whoever_asked_and_under_its_state(items: Items) -> None:
     """These are the two lists that people read."""
-    waiting, running = builders.awaiting(), msgspec.structs.replace(builders.running(), id="l-2", at=AT + HOUR)
+    waiting, running = (
+        builders.awaiting(),
+        msgspec.structs.replace(builders.running(), id="l-2", at=AT + HOUR),
+    )
     items.add(waiting)
     items.add(running)
     mine = read.launches_of(outside(items), DEV, cursor=None, limit=10)
@@ -539,7 +573,9 @@ def test_a_notice_stands_in_the_inbox_until_it_is_closed(items: Items) -> None:
     assert isinstance(notice, Delivery)
     items.add(notice)
     inbox = f"inbox#{LEAD.key}"
-    assert items.feed(Waiting, inbox, cursor=None, limit=10).items == (Waiting(launch="l-1", gate="lead", round=1),)
+    assert items.feed(Waiting, inbox, cursor=None, limit=10).items == (
+        Waiting(launch="l-1", gate="lead", round=1),
+    )
     items.save(notice, deliveries.closed(notice, AT))
     assert items.feed(Waiting, inbox, cursor=None, limit=10).items == ()
 
@@ -589,8 +625,8 @@ def test_one_waking_takes_no_more_than_it_can(items: Items) -> None:
     for number in range(40):
         items.add(thing(f"t-{number}", due_at=AT + number * SECOND))
     taken = items.due(AT + HOUR, 3)
-    assert 3 <= len(taken) <= 3 * 4  # noqa: SIM300
-    assert ("launch", "t-0") == taken[0]
+    assert 3 <= len(taken) <= 3 * 4
+    assert taken[0] == ("launch", "t-0")
     assert len(items.due(AT + HOUR, 100)) == 40
 
 
@@ -621,7 +657,9 @@ def test_reading_many_passes_over_what_is_not_there_or_named_twice(items: Items)
 
 def happened(item: Thing, times: int) -> Thing:
     """Return the thing, next version, after so many events."""
-    return item.happened(AT, *[events.DeliveryDue(launch=f"l-{item.seq + n}") for n in range(1, times + 1)]).next_version()
+    return item.happened(
+        AT, *[events.DeliveryDue(launch=f"l-{item.seq + n}") for n in range(1, times + 1)]
+    ).next_version()
 
 
 def grown(items: Items, total: int, step: int = 1) -> Thing:

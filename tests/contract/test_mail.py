@@ -44,7 +44,9 @@ def test_a_mail_that_ses_will_never_take_is_given_up(ses: Ses, code: str) -> Non
     assert (caught.value.code, caught.value.message) == (code, "Not this one.")
 
 
-@pytest.mark.parametrize(("code", "status"), [*PASSING, ("TooManyRequestsException", 429), ("LimitExceededException", 400)])
+@pytest.mark.parametrize(
+    ("code", "status"), [*PASSING, ("TooManyRequestsException", 429), ("LimitExceededException", 400)]
+)
 def test_a_mail_that_ses_takes_later_is_tried_again(ses: Ses, code: str, status: int) -> None:
     """A sending quota is for a day, and an approver waits."""
     with stubbed(ses._ses) as stub:
@@ -53,7 +55,15 @@ def test_a_mail_that_ses_takes_later_is_tried_again(ses: Ses, code: str, status:
             ses.send("lead@example.com", RAW)
 
 
-@pytest.mark.parametrize("code", ["AccountSuspendedException", "SendingPausedException", "MailFromDomainNotVerifiedException", "AccessDeniedException"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "AccountSuspendedException",
+        "SendingPausedException",
+        "MailFromDomainNotVerifiedException",
+        "AccessDeniedException",
+    ],
+)
 def test_an_account_that_may_not_send_now_may_later(ses: Ses, code: str) -> None:
     """That is about the account, and not about the mail: once it is mended, the mail goes out."""
     with stubbed(ses._ses) as stub:

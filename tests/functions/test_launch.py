@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -117,6 +116,35 @@ def test_two_launchers_one_within_the_other(world: World) -> None:
         assert len(made_for(world, launch)) == 1
         assert world.read(launch["id"])["state"] == "RUNNING"
         assert told(world, launch)["launch.started"] == 1
+
+
+def test_a_late_refusal_is_not_of_the_next_attempt(world: World) -> None:
+    """A slow launcher hears no while another has failed, been retried, and begun anew: that is not undone."""
+    launch = world.ask("ops")
+    stages = ["slow", "fails", "retried"]
+
+    def act(operation: str, parameters: Mapping[str, Any]) -> None:
+        if operation != "ec2.RunInstances" or not stages:
+            return
+        stage = stages.pop(0)
+        if stage == "retried":
+            raise CrashError
+        if stage == "slow":
+            again(world, "launch", cleared(launch))
+            assert (
+                world.call("POST", f"/v1/launches/{launch['id']}/retry", {}, who="ops").json["attempt"] == 2
+            )
+            with pytest.raises(CrashError):
+                again(world, "launch", cleared(launch))
+        refusing("ec2.RunInstances", "VcpuLimitExceeded")(operation, parameters)
+
+    with on_each_call(before=act):
+        assert again(world, "launch", cleared(launch)) == []
+    begun = world.read(launch["id"])
+    assert (begun["state"], begun["attempt"]) == ("LAUNCHING", 2)
+    again(world, "launch", cleared(launch))
+    assert world.read(launch["id"])["state"] == "RUNNING"
+    assert len(made_for(world, launch)) == 1
 
 
 def test_a_lost_cue_is_given_again(world: World) -> None:

@@ -199,7 +199,12 @@ def test_without_a_policy_nothing_is_permitted(world: World, missing: str) -> No
 
 def test_an_answer_stays_small_whatever_is_sent(world: World) -> None:
     """An answer that grows with the square of the request is a way to bring the API down."""
-    body = {"template": "web-small", "reason": "r", "cost_center": "c", "parameters": {f"k{i}": 0 for i in range(6000)}}
+    body = {
+        "template": "web-small",
+        "reason": "r",
+        "cost_center": "c",
+        "parameters": {f"k{i}": 0 for i in range(6000)},
+    }
     answer = world.call("POST", "/v1/launches?dry_run=true", body, who="dev")
     assert answer.code == 400
     assert len(answer.text) < 10_000

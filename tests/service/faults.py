@@ -15,7 +15,7 @@ from gonogo.core.item import Item
 from tests import memory
 
 
-class Crash(BaseException):  # noqa: N818 - nothing was raised: the process is gone
+class Crash(BaseException):
     """The process ends here; whatever called it hears nothing."""
 
 
@@ -31,18 +31,32 @@ class Wrong(StrEnum):
     LATE = "the message comes once more when all is over"
 
 
-CHANGES = frozenset({"items.add", "items.save", "bus.publish", "dead_letters.put", "mailer.send", "caller.post"}) | {
-    f"engine.{one}" for one in ("launch", "stop", "start", "terminate")
-}
+CHANGES = frozenset(
+    {"items.add", "items.save", "bus.publish", "dead_letters.put", "mailer.send", "caller.post"}
+) | {f"engine.{one}" for one in ("launch", "stop", "start", "terminate")}
 """Calls that change something outside."""
 
 READS = frozenset(
     {f"items.{one}" for one in ("get", "get_many", "feed", "in_state", "due", "put_aside")}
-    | {"macs.make", "macs.verify", "secrets.read", "identity.verify", "resolver.resolve", "observer.look", "engine.find"}
+    | {
+        "macs.make",
+        "macs.verify",
+        "secrets.read",
+        "identity.verify",
+        "resolver.resolve",
+        "observer.look",
+        "engine.find",
+    }
 )
 """Calls that change nothing: that such a call was done, and its answer lost, is as if it was never made."""
 
-OF_A_CHANGE = (Wrong.TIMEOUT_BEFORE, Wrong.TIMEOUT_AFTER, Wrong.CRASH_BEFORE, Wrong.CRASH_AFTER, Wrong.REPEATED)
+OF_A_CHANGE = (
+    Wrong.TIMEOUT_BEFORE,
+    Wrong.TIMEOUT_AFTER,
+    Wrong.CRASH_BEFORE,
+    Wrong.CRASH_AFTER,
+    Wrong.REPEATED,
+)
 OF_A_READ = (Wrong.TIMEOUT_BEFORE, Wrong.CRASH_BEFORE)
 OF_A_MESSAGE = (Wrong.TWICE, Wrong.LATE)
 

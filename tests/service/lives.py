@@ -48,7 +48,12 @@ def policy_of_haste() -> dict[str, str]:
 @cache
 def policy_without_lead() -> dict[str, str]:
     """Return that policy, after lead has left the leads."""
-    return {**policy(), "people.toml": replaced('groups = ["leads"]\nmail = "lead@', 'groups = []\nmail = "lead@')(policy()["people.toml"])}
+    return {
+        **policy(),
+        "people.toml": replaced('groups = ["leads"]\nmail = "lead@', 'groups = []\nmail = "lead@')(
+            policy()["people.toml"]
+        ),
+    }
 
 
 def road(files: Mapping[str, str], *faults: object) -> Road:
@@ -68,8 +73,13 @@ def asked(this: Road, *whom: str) -> None:
     """Wait until each of these has been asked to decide: by mail, or with `hook` by webhook."""
     names = {tuple(one.split()) for one in whom}
     this.until(
-        lambda: names
-        <= {(one.to, "hook") if one.channel == "webhook" else (one.to,) for one in this.letters(topic="decide")}
+        lambda: (
+            names
+            <= {
+                (one.to, "hook") if one.channel == "webhook" else (one.to,)
+                for one in this.letters(topic="decide")
+            }
+        )
     )
 
 
@@ -168,7 +178,7 @@ def reopened(this: Road) -> None:
     assert this.state(launch) is State.PENDING
     this.queues["launch"].held = False
     this.until(lambda: this.code("lead2") != first)
-    this.until(lambda: len({one.id for one in this.letters("lead3", "decide")}) == 2)  # noqa: PLR2004 - once a round
+    this.until(lambda: len({one.id for one in this.letters("lead3", "decide")}) == 2)
     this.follow(this.wait_for_code("lead2"))
     this.until(lambda: runs(this, launch))
     ends(this, launch)

@@ -115,9 +115,16 @@ class Road:
         """Sign in."""
         return identity.sign_in(self.outside, f"Bearer {who}")
 
-    def submit(self, who: str = "dev", name: str = "web-small", *, key: str | None = "k", **more: Any) -> Launch:
+    def submit(
+        self, who: str = "dev", name: str = "web-small", *, key: str | None = "k", **more: Any
+    ) -> Launch:
         """Ask for a launch."""
-        fields: dict[str, Any] = {"parameters": {}, "reason": "A page for the fair.", "cost_center": "4711", **more}
+        fields: dict[str, Any] = {
+            "parameters": {},
+            "reason": "A page for the fair.",
+            "cost_center": "4711",
+            **more,
+        }
         request = LaunchRequest(template=name, **fields)
         return self.api("submit", lambda: submit.submit(self.outside, self.sign_in(who), request, key))
 
@@ -174,7 +181,7 @@ class Road:
 
     def settle(self) -> None:
         """Let everything arrive that can arrive now."""
-        while self._stream() or any([self._take(queue) for queue in self.queues.values()]):
+        while self._stream() or sum(self._take(queue) for queue in self.queues.values()):
             pass
 
     def pass_time(self, end: datetime) -> None:
@@ -317,8 +324,8 @@ class Road:
         except (LaterError, BusyError, Crash):
             return False
         except ExceptionGroup as several:
-            self.surprises += several.split((LaterError, BusyError))[1:]  # type: ignore[arg-type]
-            self.surprises = [one for one in self.surprises if one is not None]
+            _, surprise = several.split((LaterError, BusyError))
+            self.surprises += [surprise] if surprise is not None else []
             return False
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told at the end
             self.surprises.append(error)

@@ -129,7 +129,9 @@ def _of_notices(road: Road, usual: Road) -> Iterator[str]:
 
 def _may_repeat(road: Road) -> bool:
     """Tell whether what went wrong leaves open if a notice was sent: only then may it be sent again."""
-    return any(one.startswith(("mailer.send", "caller.post", "items.save delivery")) for one in road.faults.struck)
+    return any(
+        one.startswith(("mailer.send", "caller.post", "items.save delivery")) for one in road.faults.struck
+    )
 
 
 def troubles(name: str, *faults: Fault) -> list[str]:
@@ -215,5 +217,3 @@ def test_every_way_to_go_wrong_is_tried() -> None:
     """A way that stands in no list would never happen."""
     assert {*OF_A_CHANGE, *OF_A_READ, *OF_A_MESSAGE} == set(Wrong)
     assert {one.wrong for one in untroubled("by link").faults.points()} == set(Wrong)
-
-

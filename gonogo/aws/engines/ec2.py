@@ -166,7 +166,9 @@ class Ec2:
             (one["ImageId"], one["InstanceType"]) != (spec.image_id, spec.instance_type) for one in made
         ):
             ids = ", ".join(sorted(one["InstanceId"] for one in made))
-            raise RefusedError("NotThePlan", f"{ids} came under this client token, and is not what the plan says")
+            raise RefusedError(
+                "NotThePlan", f"{ids} came under this client token, and is not what the plan says"
+            )
         return tuple(sorted(one["InstanceId"] for one in made))
 
 
