@@ -77,7 +77,9 @@ class EventBridge:
         for index, entry in enumerate(entries):
             try:
                 (said,) = call(self._events.put_events, Entries=[entry])["Entries"]
-            except RefusedError:
+            except RefusedError as alone:
+                if alone.code in _PASSING:
+                    raise LaterError(str(alone)) from alone
                 poison.append(index)
                 continue
             if said.get("ErrorCode") in _PASSING:

@@ -20,6 +20,7 @@ from botocore.exceptions import ReadTimeoutError  # noqa: E402
 from gonogo.aws.table import Table  # noqa: E402
 from local import moto_faithful, template  # noqa: E402
 from local.stack import Stack  # noqa: E402
+from tests.functions.quick import quick  # noqa: E402
 from tests.functions.world import PARAMETERS  # noqa: E402
 
 TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
@@ -30,7 +31,7 @@ def on_moto() -> Iterator[Table]:
     """Give the table in moto, in this process."""
     moto_faithful.install()
     client.cache_clear()
-    with moto.mock_aws():
+    with quick(), moto.mock_aws():
         yield Table(_made(), REGION)
     client.cache_clear()
 

@@ -21,8 +21,9 @@ from gonogo.service.launch import tags as tags_of
 from local import moto_faithful
 from local.aws import client
 from tests.core.builders import launching
+from tests.functions.quick import quick
 
-IMAGE, ANOTHER = "ami-03cf127a", "ami-12c6146b"  # two that moto knows
+IMAGE, ANOTHER = "ami-0ec9fb22458dddf3d", "ami-08a311a6aaa3cd94a"  # two that moto knows
 TOKEN = "g-" + "a" * 50
 TAGS = {"gonogo:launch": "l-1", "gonogo:digest": "d" * 64}
 EVERYTHING: Mapping[str, Any] = {
@@ -281,10 +282,10 @@ def test_aws_itself_would_take_the_call() -> None:
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[None]:
-    """Give moto, where client tokens are honoured as on AWS; its EC2 takes seconds to come up."""
+    """Give moto, where client tokens are honoured as on AWS."""
     moto_faithful.install()
     client.cache_clear()
-    with moto.mock_aws():
+    with quick(), moto.mock_aws():
         yield
     client.cache_clear()
 

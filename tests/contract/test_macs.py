@@ -15,6 +15,7 @@ from tests.contract.stubs import PASSING, REGION, SILENCES, shared, silent, stub
 
 import moto  # isort: skip - after the environment that it reads
 from local.aws import client  # isort: skip
+from tests.functions.quick import quick  # isort: skip
 
 PAYLOAD = b"what a token says"
 
@@ -42,7 +43,7 @@ def rings(request: pytest.FixtureRequest) -> Iterator[Rings]:
         yield Rings(*made)
         return
     client.cache_clear()
-    with moto.mock_aws():
+    with quick(), moto.mock_aws():
         first, second, third, hook = (new_key() for _ in range(4))
         yield Rings(
             *(

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gonogo.core.event import ALL, Event, cloud_event
 from local.aws import client
 from local.pump import as_lambda_writes
 from tests.functions.world import World
@@ -59,8 +58,3 @@ def published(world: World, records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Hand stream records to `publish`, and return the sequence numbers that it wants again."""
     answer = world.invoke("publish", {"Records": list(records)})
     return [one["itemIdentifier"] for one in answer["batchItemFailures"]]
-
-
-def told(subject: str, history: Sequence[Event]) -> list[dict[str, Any]]:
-    """Return a history as CloudEvents, for those of its events that have a schema."""
-    return [cloud_event(subject, one) for one in history if one.type in ALL]

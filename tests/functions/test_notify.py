@@ -114,14 +114,25 @@ def test_a_mail_that_cannot_go_out_goes_later(world: World) -> None:
 
 
 def test_a_mail_that_ses_refuses_is_given_up(world: World) -> None:
-    """What would be refused again is not tried again; the question stays in the inbox."""
+    """A mail that would be refused again is not tried again; the question stays in the inbox."""
     launch = world.ask()
-    with on_each_call(before=refusing("sesv2.SendEmail", "MessageRejected", "Address is not verified.")):
+    with on_each_call(before=refusing("sesv2.SendEmail", "BadRequestException", "Illegal address.")):
         world.settle()
     (failed,) = deliveries(world)
     assert (failed.channels["mail"].state, failed.due_at) == ("failed", None)
-    assert "Address is not verified." in (failed.channels["mail"].error or "")
+    assert "Illegal address." in (failed.channels["mail"].error or "")
     assert world.call("GET", "/v1/inbox", who="lead").json["items"][0]["launch"]["id"] == launch["id"]
+
+
+def test_a_sender_that_ses_refuses_is_mended_by_somebody(world: World) -> None:
+    """No mail is lost to an account that is paused, or a sender that is not verified yet."""
+    world.ask()
+    with on_each_call(before=refusing("sesv2.SendEmail", "MessageRejected", "Address is not verified.")):
+        world.settle()
+    world.clock.go(minutes=1)
+    world.wake()
+    world.settle()
+    assert len(world.mails("lead")) == 1
 
 
 def test_codes_wait_for_the_key(world: World) -> None:

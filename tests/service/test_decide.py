@@ -224,7 +224,7 @@ def test_a_gate_that_wants_people_signed_in_takes_no_code(road: Road) -> None:
 
 def test_taking_it_back_opens_the_gate_again(road: Road) -> None:
     """While the next stage waits; those who must say go are asked again, in a new round."""
-    launch = road.submit(name="gpu-large")
+    road.submit(name="gpu-large")
     road.settle()
     first = code(road, "lead2")
     by_code(road, code(road))

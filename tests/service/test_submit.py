@@ -163,7 +163,6 @@ def test_without_policy_nothing_is_permitted() -> None:
     """A table that was just made lets nobody launch anything."""
     outside = memory.Outside(lives.policy())
     outside.table = memory.Table()
-    del outside.policies
     with pytest.raises(PolicyMissingError):
         identity.sign_in(outside, "Bearer ops")
 

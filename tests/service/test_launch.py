@@ -1,0 +1,406 @@
+"""Launching what is cleared, once, as approved; changing what runs; and noting what became of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from gonogo.core import launch as launches
+from gonogo.core.errors import (
+    LaterError,
+    NotFoundError,
+    NotPermittedError,
+    RefusedError,
+    StalePriceError,
+    TransitionNotAllowedError,
+)
+from gonogo.core.instance import Instance
+from gonogo.core.launch import InstanceState, Launch, State
+from gonogo.core.plan import Plan
+from gonogo.service import launch as launcher
+from gonogo.service import observe
+from tests.core.builders import policy_files, replaced
+from tests.service import lives
+from tests.service.road import Road
+
+
+@pytest.fixture
+def cleared(road: Road) -> Launch:
+    """Give a launch that every gate has let go, and no launcher has seen."""
+    launch = road.submit()
+    return road.decide("lead", launch, "lead")
+
+
+def launch(road: Road, this: Launch) -> Launch:
+    """Give the launcher its cue, and return the launch as it is then."""
+    launcher.launch(road.outside, this.id)
+    return road.now(this)
+
+
+def seen(road: Road, machine: str, said: InstanceState, minutes: int = 0) -> None:
+    """Tell what EC2 tells of an instance."""
+    observe.observe(
+        road.outside,
+        machine,
+        region="us-east-1",
+        said=said,
+        said_at=road.clock() + timedelta(minutes=minutes),
+    )
+
+
+# Launching
+
+
+def test_what_is_cleared_is_launched_just_as_it_was_approved(road: Road, cleared: Launch) -> None:
+    """Image, type, number and region of the plan, under the launch's own tags and token."""
+    after = launch(road, cleared)
+    assert after.state is State.RUNNING
+    (machine,) = road.cloud.machines.values()
+    plan = cleared.question.plan
+    assert (machine.image, machine.kind, machine.region) == (
+        plan.spec["image_id"],
+        plan.spec["instance_type"],
+        plan.region,
+    )
+    assert machine.tags["gonogo:launch"] == cleared.id
+    assert machine.tags["gonogo:digest"] == cleared.digest
+    assert machine.token == launches.client_token(cleared)
+
+
+def test_a_cue_that_comes_again_launches_nothing_more(road: Road, cleared: Launch) -> None:
+    """Queues deliver at least once."""
+    for _ in range(3):
+        launch(road, cleared)
+    assert len(road.cloud.machines) == 1
+
+
+def test_a_cue_for_what_is_not_cleared_or_not_there_does_nothing(road: Road) -> None:
+    """Anybody could put an event on a queue; the launch itself is asked."""
+    waiting = road.submit()
+    assert launch(road, waiting).state is State.PENDING_APPROVAL
+    launcher.launch(road.outside, "l-none")
+    assert road.cloud.machines == {}
+
+
+def test_a_launcher_that_died_is_followed_by_one_that_adopts(
+    road: Road, cleared: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first made the instance and could not record it."""
+    save = road.table.save
+
+    def dies(before: Launch, after: Launch) -> None:
+        if after.state is State.RUNNING:
+            raise LaterError("no answer")
+        save(before, after)
+
+    monkeypatch.setattr(road.table, "save", dies)
+    with pytest.raises(LaterError):
+        launcher.launch(road.outside, cleared.id)
+    assert road.state(cleared) is State.LAUNCHING
+    monkeypatch.undo()
+    assert launch(road, cleared).state is State.RUNNING
+    assert len(road.cloud.machines) == 1
+
+
+def test_what_the_engine_refuses_has_failed_in_its_words(road: Road, cleared: Launch) -> None:
+    """The requester reads why, and may try again."""
+    road.cloud.refusal = RefusedError("VcpuLimitExceeded", "You have requested more vCPU capacity.")
+    after = launch(road, cleared)
+    assert after.state is State.FAILED
+    assert after.failure is not None
+    assert (after.failure.code, after.failure.message) == (
+        "VcpuLimitExceeded",
+        "You have requested more vCPU capacity.",
+    )
+
+
+def test_what_the_engine_leaves_open_has_not_failed(
+    road: Road, cleared: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A time-out is never read as failure; the cue comes again."""
+
+    def later(*_: object, **__: object) -> None:
+        raise LaterError("no answer")
+
+    monkeypatch.setattr(road.cloud, "launch", later)
+    with pytest.raises(LaterError):
+        launcher.launch(road.outside, cleared.id)
+    assert road.state(cleared) is State.LAUNCHING
+    monkeypatch.undo()
+    assert launch(road, cleared).state is State.RUNNING
+
+
+def test_a_plan_that_was_changed_behind_our_back_is_not_launched(road: Road, cleared: Launch) -> None:
+    """Whoever can write the table still cannot launch what nobody approved."""
+    plan = cleared.question.plan
+    other = msgspec.structs.replace(plan, spec={**plan.spec, "instance_type": "p4d.24xlarge"})
+    forged = cleared.changed(question=msgspec.structs.replace(cleared.question, plan=other)).next_version()
+    road.table.save(cleared, forged)
+    after = launch(road, cleared)
+    assert after.failure is not None
+    assert (after.state, after.failure.code) == (State.FAILED, "DigestMismatch")
+    assert road.cloud.machines == {}
+
+
+def test_who_may_ask_no_longer_gets_nothing_launched(road: Road, cleared: Launch) -> None:
+    """The requester has left the developers since."""
+    road.outside.publish_policy(policy_files(people=replaced('groups = ["developers"]', "groups = []")))
+    after = launch(road, cleared)
+    assert after.failure is not None
+    assert (after.state, after.failure.code) == (State.FAILED, "NotPermitted")
+    assert road.cloud.machines == {}
+
+
+def test_an_operator_whose_rights_were_taken_does_not_launch_past_the_gates(road: Road) -> None:
+    """It was direct when it was asked for, and would need a gate now."""
+    direct = road.submit("ops")
+    road.outside.publish_policy(
+        policy_files(people=replaced('groups = ["operators"]', 'groups = ["developers"]'))
+    )
+    after = launch(road, direct)
+    assert after.state is State.FAILED
+    assert road.cloud.machines == {}
+
+
+def test_who_may_approve_no_longer_counts_no_longer(road: Road, cleared: Launch) -> None:
+    """The gate opens again, and says so."""
+    road.outside.publish_policy(lives.policy_without_lead())
+    after = launch(road, cleared)
+    assert (after.state, after.gate("lead").round) == (State.PENDING_APPROVAL, 2)
+    assert road.cloud.machines == {}
+    road.decide("lead2", after, "lead")
+    assert launch(road, cleared).state is State.RUNNING
+
+
+def test_of_two_launchers_one_records(road: Road, cleared: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other made the same call, got the same instance, and finds that all is done."""
+    make = road.cloud.launch
+    inside: list[bool] = []
+
+    def slow(plan: Plan, **options: object) -> tuple[str, ...]:
+        if not inside:
+            inside.append(True)
+            launcher.launch(road.outside, cleared.id)
+        return make(plan, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(road.cloud, "launch", slow)
+    after = launch(road, cleared)
+    assert (after.state, len(road.cloud.machines)) == (State.RUNNING, 1)
+    assert road.history(cleared).count("launch.started") == 1
+
+
+# Changing
+
+
+@pytest.fixture
+def running(road: Road) -> Launch:
+    """Give a launch whose instance runs."""
+    made = road.submit("ops")
+    road.until(lambda: lives.runs(road, made))
+    return road.now(made)
+
+
+def test_whoever_asked_stops_and_starts_it(road: Road, running: Launch) -> None:
+    """And each is done once, however often it is asked."""
+    for wanted, state in (("stop", State.STOPPED), ("stop", State.STOPPED), ("start", State.RUNNING)):
+        road.change("ops", running, wanted)
+        road.settle()
+        assert road.state(running) is state
+    assert road.history(running).count("launch.change_requested") == 2
+
+
+def test_who_could_launch_it_directly_may_end_it(road: Road) -> None:
+    """Somebody must be able to, when whoever asked is on holiday."""
+    launched = road.submit()
+    road.decide("lead", launched, "lead")
+    road.until(lambda: lives.runs(road, launched))
+    with pytest.raises(NotPermittedError):
+        road.change("lead", launched, "terminate")
+    road.change("ops", launched, "terminate")
+    road.settle()
+    assert road.state(launched) is State.TERMINATED
+
+
+def test_only_whoever_asked_cancels_or_retries(road: Road) -> None:
+    """It is their wish."""
+    launched = road.submit()
+    for who in ("ops", "lead"):
+        for wanted in ("cancel", "retry"):
+            with pytest.raises(NotPermittedError):
+                road.change(who, launched, wanted)
+    assert road.change("dev", launched, "cancel").state is State.CANCELLED
+    assert road.change("dev", launched, "cancel").state is State.CANCELLED
+
+
+def test_a_change_of_what_is_not_there_is_not_found(road: Road, running: Launch) -> None:
+    """As for reading."""
+    for wanted in ("cancel", "retry", "stop", "start", "terminate"):
+        with pytest.raises(NotFoundError):
+            road.change("ops", running.changed(id="l-none"), wanted)
+
+
+@pytest.mark.parametrize("wanted", ["start", "terminate", "stop"])
+def test_what_does_not_run_cannot_be_changed(road: Road, wanted: str) -> None:
+    """It waits for approval."""
+    launched = road.submit()
+    with pytest.raises(TransitionNotAllowedError):
+        road.change("dev", launched, wanted)
+
+
+def test_a_change_that_the_engine_refuses_leaves_it_as_it_is(road: Road, running: Launch) -> None:
+    """And whoever wanted it is told."""
+    road.cloud.refusal = RefusedError("UnsupportedOperation", "Not this one.")
+    road.change("ops", running, "stop")
+    road.settle()
+    after = road.now(running)
+    assert (after.state, after.wanted) == (State.RUNNING, None)
+    assert [one.topic for one in road.letters("ops")][-1] == "change_failed"
+
+
+def test_terminating_is_the_last_word(road: Road, running: Launch) -> None:
+    """A start that was asked for meanwhile does not raise the dead."""
+    road.queues["launch"].held = True
+    road.change("ops", running, "terminate")
+    with pytest.raises(TransitionNotAllowedError):
+        road.change("ops", running, "stop")
+    road.queues["launch"].held = False
+    road.settle()
+    assert road.state(running) is State.TERMINATED
+
+
+def test_a_retry_is_another_attempt_of_the_same(road: Road, cleared: Launch) -> None:
+    """Nobody is asked again; the engine gets another token."""
+    road.cloud.refusal = RefusedError("InsufficientInstanceCapacity", "None left.")
+    failed = launch(road, cleared)
+    road.cloud.refusal = None
+    again = road.change("dev", failed, "retry")
+    assert (again.state, again.attempt, again.digest) == (State.PENDING, 2, failed.digest)
+    after = launch(road, again)
+    (machine,) = road.cloud.machines.values()
+    assert machine.token == launches.client_token(after) != launches.client_token(failed)
+
+
+def test_a_retry_that_is_asked_twice_is_one(road: Road, cleared: Launch) -> None:
+    """The client got no answer to the first, and must not read a conflict as failure."""
+    road.cloud.refusal = RefusedError("InsufficientInstanceCapacity", "None left.")
+    failed = launch(road, cleared)
+    road.cloud.refusal = None
+    first = road.change("dev", failed, "retry")
+    assert road.change("dev", failed, "retry") == first
+    launched = launch(road, first)
+    assert road.change("dev", failed, "retry") == launched
+    assert launched.attempt == 2
+
+
+def test_a_retry_at_another_price_is_refused(road: Road, cleared: Launch) -> None:
+    """What was approved was approved at a price."""
+    road.cloud.refusal = RefusedError("InsufficientInstanceCapacity", "None left.")
+    failed = launch(road, cleared)
+    road.outside.publish_policy({**lives.policy(), **_dearer()})
+    with pytest.raises(StalePriceError):
+        road.change("dev", failed, "retry")
+    assert road.now(failed) == failed
+
+
+def _dearer() -> dict[str, str]:
+    return {"prices.toml": replaced('"0.0104"', '"0.0105"')(lives.policy()["prices.toml"])}
+
+
+# Noting
+
+
+def test_an_instance_is_recorded_with_what_a_biller_needs(road: Road, running: Launch) -> None:
+    """Who pays, since when, and at the price that was approved."""
+    (found,) = road.table.all(Instance)
+    assert (found.launch, found.state, str(found.hourly)) == (running.id, "running", "0.0104")
+    (event,) = found.history
+    assert event.type == "instance.started"
+    assert event.data["cost_center"] == "4711"
+
+
+def test_the_engine_is_asked_and_the_message_is_not_believed(road: Road, running: Launch) -> None:
+    """A forged message that says terminated finds an instance that runs."""
+    seen(road, running.resources[0].id, "terminated")
+    assert road.state(running) is State.RUNNING
+    assert road.table.all(Instance)[0].state == "running"
+
+
+def test_a_strangers_instance_is_not_ours(road: Road, running: Launch) -> None:
+    """Whoever sets our tag on theirs does not have our token."""
+    machine = road.cloud.machines[running.resources[0].id]
+    theirs = msgspec.structs.replace(machine, id="i-theirs", token="theirs")
+    road.cloud.machines["i-theirs"] = theirs
+    seen(road, "i-theirs", "running")
+    seen(road, "i-none", "running")
+    assert {one.id for one in road.table.all(Instance)} == {machine.id}
+
+
+def test_an_instance_that_the_launcher_has_not_recorded_yet_is_noted_later(
+    road: Road, cleared: Launch
+) -> None:
+    """EC2 may be faster than we are."""
+    with pytest.MonkeyPatch.context() as patch:
+        save = road.table.save
+
+        def dies(before: Launch, after: Launch) -> None:
+            if after.state is State.RUNNING:
+                raise LaterError("no answer")
+            save(before, after)
+
+        patch.setattr(road.table, "save", dies)
+        with pytest.raises(LaterError):
+            launcher.launch(road.outside, cleared.id)
+    (machine,) = road.cloud.machines
+    with pytest.raises(LaterError):
+        seen(road, machine, "running")
+    launch(road, cleared)
+    seen(road, machine, "running")
+    assert lives.runs(road, cleared)
+
+
+def test_saying_it_twice_is_noting_it_once(road: Road, running: Launch) -> None:
+    """Or a stop would be billed as two."""
+    machine = running.resources[0].id
+    road.cloud.turn(machine, "stopped")
+    for _ in range(3):
+        seen(road, machine, "stopped")
+    (found,) = road.table.all(Instance)
+    assert [one.type for one in found.history] == ["instance.started", "instance.stopped"]
+    assert road.history(running).count("launch.stopped") == 1
+
+
+def test_what_comes_late_is_noted_as_it_is_now(road: Road, running: Launch) -> None:
+    """Arrival order is never promised: that it ran is old news when it is stopped."""
+    machine = running.resources[0].id
+    road.cloud.turn(machine, "stopped")
+    seen(road, machine, "running")
+    assert road.state(running) is State.STOPPED
+    seen(road, machine, "running")
+    seen(road, machine, "stopped")
+    assert road.state(running) is State.STOPPED
+
+
+def test_an_instance_that_is_gone_has_ended(road: Road, running: Launch) -> None:
+    """EC2 forgets what is terminated after an hour; a message may take longer."""
+    machine = running.resources[0].id
+    del road.cloud.machines[machine]
+    seen(road, machine, "terminated")
+    assert road.state(running) is State.TERMINATED
+
+
+def test_a_launch_of_two_runs_until_both_are_gone(road: Road) -> None:
+    """It is one launch."""
+    launched = road.submit("ops", parameters={"count": 2})
+    road.until(lambda: lives.runs(road, launched))
+    first, second = (one.id for one in road.now(launched).resources)
+    road.cloud.turn(first, "terminated")
+    road.settle()
+    assert road.state(launched) is State.RUNNING
+    road.cloud.turn(second, "stopped")
+    road.settle()
+    assert road.state(launched) is State.STOPPED
+    road.cloud.turn(second, "terminated")
+    road.settle()
+    assert road.state(launched) is State.TERMINATED
