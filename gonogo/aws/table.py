@@ -29,6 +29,8 @@ from gonogo.core.event import Event
 from gonogo.core.item import Item
 from gonogo.ports import Page
 
+READS = 8
+"""How often a reading of many is gone on with where DynamoDB left some unread, as it may when it throttles."""
 SHARDS = 4
 """How many partitions the indexes by state and by alarm are spread over."""
 
@@ -77,16 +79,20 @@ class Table:
         return _item(kind, answer["Item"]) if "Item" in answer else None
 
     def get_many(self, kind: type[T], ids: Sequence[str]) -> dict[str, T]:
-        """Return those that exist, by consistent reads in one call."""
+        """Return those that exist, by consistent reads in one call; LaterError where the table leaves some unread."""
         keys = [{"pk": f"{kind.kind}#{one}", "sk": kind.kind} for one in dict.fromkeys(ids)]
         found: dict[str, T] = {}
-        while keys:
+        for _ in range(READS):
+            if not keys:
+                break
             answer = self._call("batch_get_item", keys=keys, consistent_read=True)
             for raw in answer["Responses"].get(self._name, ()):
                 item = _item(kind, raw)
                 found[item.id] = item
             left = answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", ())
             keys = [{name: value["S"] for name, value in key.items()} for key in left]
+        if keys:
+            raise LaterError(f"the table left {len(keys)} items unread {READS} times")
         return found
 
     def add(self, item: Item) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from gonogo.core import launch as launches
 from gonogo.core import policy
@@ -53,8 +52,6 @@ def _claim(outside: Outside, item: Launch) -> Launch:
         if this.state is not State.PENDING:
             return this
         now = outside.now()
-        if not _is_what_was_approved(this):
-            return _another_plan(this, now)
         current = outside.policies.current()
         refused = _may_ask_no_longer(outside, this, current)
         if refused:
@@ -71,12 +68,6 @@ def _is_what_was_approved(item: Launch) -> bool:
     """Tell whether the plan is that of the digest, and every decision that counts is on that digest."""
     decided = {one.digest for gate in item.gates for one in gate.counting}
     return item.question.digest == item.digest and decided <= {item.digest}
-
-
-def _another_plan(item: Launch, at: datetime) -> Launch:
-    return launches.record_failed(
-        item, code="DigestMismatch", message="The plan is not the one that was approved.", at=at
-    )
 
 
 def _may_ask_no_longer(outside: Outside, item: Launch, current: Bundle) -> str | None:
@@ -105,7 +96,16 @@ def _lost(outside: Outside, item: Launch, current: Bundle) -> dict[str, frozense
 
 def _launch(outside: Outside, item: Launch) -> None:
     if not _is_what_was_approved(item):
-        _record(outside, item, lambda this: _another_plan(this, outside.now()))
+        _record(
+            outside,
+            item,
+            lambda this: launches.record_failed(
+                this,
+                code="DigestMismatch",
+                message="The plan is not the one that was approved.",
+                at=outside.now(),
+            ),
+        )
         return
     plan = item.question.plan
     try:

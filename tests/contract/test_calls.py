@@ -1,4 +1,4 @@
-"""What each use case asks of AWS, counted: docs/performance.md promises these numbers, and nobody wants a fifth write."""
+"""What each use case asks of AWS, counted: nobody wants a fifth write."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from unittest import mock
 
 import pytest
 
+from gonogo.bootstrap import Gonogo, install
 from tests.functions.world import World, world
 
 from botocore.client import BaseClient  # isort: skip - after the environment that it reads
@@ -85,6 +86,28 @@ def _well(answer: Any) -> None:
 def drained(world: World) -> None:
     """Let what is under way arrive, and be over."""
     world.settle()
+
+
+def test_a_function_that_was_just_started_reads_the_policy_once(world: World) -> None:
+    """Making the container asks nothing of AWS; the first request pays for one reading of the bundle."""
+    warm, made = world.gonogo, []
+    asked = asked_by(
+        lambda: made.append(
+            Gonogo(
+                warm.settings,
+                now=warm.now,
+                trusts=warm.trusts,
+                identity=warm._identity,
+                caller=warm._caller,
+            )
+        )
+    )
+    assert asked.counts == {}
+    install(made[0])
+    try:
+        assert asked_by(world.ask).counts == {"GetItem": 2, "GetParameter": 1, "PutItem": 1}
+    finally:
+        install(warm)
 
 
 def test_submitting(world: World) -> None:

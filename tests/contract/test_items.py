@@ -652,6 +652,48 @@ def test_reading_many_passes_over_what_is_not_there_or_named_twice(items: Items)
     assert items.get_many(Delivery, ["t-1"]) == {}
 
 
+@over_a_line
+@pytest.mark.parametrize("left", [1, 5, 10])
+def test_what_the_table_left_unread_is_asked_for_again(table: Table, left: int) -> None:
+    """DynamoDB may answer with a part when it throttles; to show that as all would hide what waits."""
+    for number in range(10):
+        table.add(thing(f"t-{number}"))
+    connection: Any = table._table.connection  # type: ignore[attr-defined]
+    send, asked = connection._make_api_call, []
+
+    def partly(operation: str, arguments: dict[str, Any]) -> Any:
+        (request,) = arguments["RequestItems"].values()
+        asked.append(len(request["Keys"]))
+        later = request["Keys"][:left] if len(asked) == 1 else []
+        request["Keys"] = [key for key in request["Keys"] if key not in later]
+        answer = send(operation, arguments) if request["Keys"] else {"Responses": {}}
+        return {**answer, "UnprocessedKeys": {table._name: {"Keys": later}} if later else {}}
+
+    connection._make_api_call = partly
+    try:
+        assert len(table.get_many(Thing, [f"t-{number}" for number in range(10)])) == 10
+    finally:
+        connection._make_api_call = send
+    assert asked == [10, left]
+
+
+@over_a_line
+def test_what_the_table_goes_on_leaving_unread_is_asked_for_later(table: Table) -> None:
+    """A function that asked for ever would be ended in the middle, without a word."""
+    connection: Any = table._table.connection  # type: ignore[attr-defined]
+    send = connection._make_api_call
+
+    def none(_operation: str, arguments: dict[str, Any]) -> Any:
+        return {"Responses": {}, "UnprocessedKeys": arguments["RequestItems"]}
+
+    connection._make_api_call = none
+    try:
+        with pytest.raises(LaterError):
+            table.get_many(Thing, ["t-1"])
+    finally:
+        connection._make_api_call = send
+
+
 # History
 
 
