@@ -23,7 +23,6 @@ from pynamodb.connection.base import MetaTable
 from pynamodb.exceptions import PutError, PynamoDBException, UpdateError
 from pynamodb.expressions.operand import Path
 
-from gonogo.core import event as events
 from gonogo.core.errors import Fault, InvalidError, ItemExistsError, LaterError, VersionConflictError
 from gonogo.core.event import Event
 from gonogo.core.item import Item
@@ -177,12 +176,13 @@ class Table:
 
         A crash in between leaves them in both places, which harms nothing.
         """
-        if len(item.history) <= events.KEEP:
+        kept = item.kept
+        oldest = item.history[: len(item.history) - len(kept)]
+        if not oldest:
             return item
-        oldest, rest = item.history[: events.KEEP // 2], item.history[events.KEEP // 2 :]
         key = f"history#{oldest[0].seq:012d}"
         self._call("put_item", _pk(item), key, attributes={"history": {"S": _json(oldest)}})
-        return msgspec.structs.replace(item, history=rest)
+        return msgspec.structs.replace(item, history=kept)
 
     def _page(self, summary: type[S], index: str, keys: list[str], cursor: str | None, limit: int) -> Page:
         before = _read_cursor(cursor) if cursor is not None else None

@@ -119,14 +119,9 @@ def by_token(
     )
 
 
-def eligible(
-    outside: Outside, launch: Launch, gate: str, policy_now: Bundle | None = None
-) -> frozenset[Actor]:
-    """Return who may decide the gate now: by the bundle that judged the launch and by the one in force.
-
-    The one in force is read, unless it was read already for the same request.
-    """
-    pinned, current = outside.policies.pinned(launch.bundle), policy_now or outside.policies.current()
+def eligible(outside: Outside, launch: Launch, gate: str, current: Bundle) -> frozenset[Actor]:
+    """Return who may decide the gate now: by the bundle that judged the launch and by the one in force."""
+    pinned = outside.policies.pinned(launch.bundle)
     may = policy.eligible(pinned, gate, launch.question)
     return may if current is pinned else may & policy.eligible(current, gate, launch.question)
 
