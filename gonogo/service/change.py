@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gonogo.core import duration, policy
-from gonogo.core import launch as launches
+from gonogo.core import commands, duration, policy
 from gonogo.core.errors import NotPermittedError, StalePriceError
 from gonogo.core.launch import Launch, State, Wanted
 from gonogo.ports import Outside
@@ -21,7 +20,7 @@ def cancel(outside: Outside, actor: SignedIn, launch_id: str) -> Launch:
     if actor.actor not in launch.askers:
         raise NotPermittedError("Only who asked for this launch may cancel it.")
     now = outside.now()
-    return saving.change(outside.items, launch, lambda this: launches.cancel(this, actor=actor.actor, at=now))
+    return saving.change(outside.items, launch, lambda this: commands.cancel(this, actor=actor.actor, at=now))
 
 
 def retry(outside: Outside, actor: SignedIn, launch_id: str) -> Launch:
@@ -45,7 +44,7 @@ def retry(outside: Outside, actor: SignedIn, launch_id: str) -> Launch:
     def command(this: Launch) -> Launch:
         if this.attempt > attempt:
             return this
-        return launches.retry(this, at=now)
+        return commands.retry(this, at=now)
 
     return saving.change(outside.items, launch, command)
 
@@ -65,5 +64,5 @@ def change(outside: Outside, actor: SignedIn, launch_id: str, wanted: Wanted) ->
         )
     now = outside.now()
     return saving.change(
-        outside.items, launch, lambda this: launches.change(this, wanted=wanted, actor=actor.actor, at=now)
+        outside.items, launch, lambda this: commands.change(this, wanted=wanted, actor=actor.actor, at=now)
     )

@@ -7,8 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from gonogo.core import launch as launches
-from gonogo.core import policy, token
+from gonogo.core import commands, policy, token
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.errors import (
@@ -145,8 +144,8 @@ def _decide(
     def command(this: Launch) -> Launch:
         still(this)
         if verdict == "revoke":
-            return launches.revoke(this, gate=gate, actor=actor, channel=channel, at=now)
-        return launches.decide(
+            return commands.revoke(this, gate=gate, actor=actor, channel=channel, at=now)
+        return commands.decide(
             this,
             gate=gate,
             actor=actor,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gonogo.core import launch as launches
-from gonogo.core import policy
+from gonogo.core import commands, policy
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.errors import RefusedError
@@ -55,11 +54,11 @@ def _claim(outside: Outside, item: Launch) -> Launch:
         current = outside.policies.current()
         refused = _may_ask_no_longer(outside, this, current)
         if refused:
-            return launches.record_failed(this, code="NotPermitted", message=refused, at=now)
+            return commands.record_failed(this, code="NotPermitted", message=refused, at=now)
         lost = _lost(outside, this, current)
         if lost:
-            return launches.reopen(this, lost=lost, at=now)
-        return launches.claim(this, at=now)
+            return commands.reopen(this, lost=lost, at=now)
+        return commands.claim(this, at=now)
 
     return saving.change(outside.items, item, command)
 
@@ -99,7 +98,7 @@ def _launch(outside: Outside, item: Launch) -> None:
         _record(
             outside,
             item,
-            lambda this: launches.record_failed(
+            lambda this: commands.record_failed(
                 this,
                 code="DigestMismatch",
                 message="The plan is not the one that was approved.",
@@ -109,16 +108,16 @@ def _launch(outside: Outside, item: Launch) -> None:
         return
     plan = item.question.plan
     try:
-        made = outside.engine(plan.engine).launch(plan, token=launches.client_token(item), tags=tags(item))
+        made = outside.engine(plan.engine).launch(plan, token=item.client_token(), tags=tags(item))
     except RefusedError as error:
         code, message = error.code, error.message
         _record(
             outside,
             item,
-            lambda this: launches.record_failed(this, code=code, message=message, at=outside.now()),
+            lambda this: commands.record_failed(this, code=code, message=message, at=outside.now()),
         )
     else:
-        _record(outside, item, lambda this: launches.record_started(this, resources=made, at=outside.now()))
+        _record(outside, item, lambda this: commands.record_started(this, resources=made, at=outside.now()))
 
 
 def _record(outside: Outside, item: Launch, command: saving.Command[Launch]) -> None:
@@ -150,6 +149,6 @@ def _change(outside: Outside, item: Launch) -> None:
         def command(this: Launch) -> Launch:
             if this.wanted != wanted:
                 return this
-            return launches.change_failed(this, code=code, message=message, at=outside.now())
+            return commands.change_failed(this, code=code, message=message, at=outside.now())
 
         saving.change(outside.items, item, command)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+from gonogo.core import commands
 from gonogo.core import instance as instances
-from gonogo.core import launch as launches
 from gonogo.core.errors import ItemExistsError, LaterError
 from gonogo.core.instance import Instance
 from gonogo.core.launch import InstanceState, Launch, State
@@ -58,7 +58,7 @@ def observe(
     saving.change(
         outside.items,
         launch,
-        lambda this: launches.observe(this, resource=instance_id, state=state, changed_at=changed_at, at=now),
+        lambda this: commands.observe(this, resource=instance_id, state=state, changed_at=changed_at, at=now),
     )
 
 
@@ -75,7 +75,7 @@ def _launch_of(
         return None
     if any(one.id == instance_id for one in launch.resources):
         return launch
-    if launch.state is State.LAUNCHING and seen.client_token == launches.client_token(launch):
+    if launch.state is State.LAUNCHING and seen.client_token == launch.client_token():
         return launch
     return None
 

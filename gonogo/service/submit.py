@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from gonogo.core import canonical, duration, plan, policy
-from gonogo.core import launch as launches
+from gonogo.core import canonical, commands, duration, plan, policy
 from gonogo.core.errors import (
     Fault,
     InvalidError,
@@ -74,7 +73,7 @@ def submit(outside: Outside, asker: SignedIn, request: LaunchRequest, key: str |
         if before is not None:
             return _same(before, asked)
     ready = prepare(outside.resolver, asker, request)
-    launch = launches.submit(
+    launch = commands.submit(
         id=id_,
         question=ready.question,
         bundle=ready.bundle,

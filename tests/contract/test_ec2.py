@@ -13,7 +13,6 @@ from tests.contract.stubs import PASSING, REGION, SILENCES, shared, silent, stub
 
 import moto  # isort: skip - after the environment that it reads
 from gonogo.aws.engines.ec2 import Ec2, Ec2Resolver, Spec, run_instances
-from gonogo.core import launch as launches
 from gonogo.core.errors import InvalidError, LaterError, RefusedError
 from gonogo.core.plan import Plan, Unit
 from gonogo.ports import Seen
@@ -264,7 +263,7 @@ def test_aws_itself_would_take_the_call() -> None:
     """Checked against AWS's model of RunInstances, with the token and tags of a real launch."""
     launch = launching()
     engine = connected()
-    token = launches.client_token(launch)
+    token = launch.client_token()
     whole = plan(EVERYTHING)
     made = [{"InstanceId": f"i-{n}", "ImageId": IMAGE, "InstanceType": "t3.micro"} for n in (2, 1)]
     asked = run_instances(whole, token, tags_of(launch))

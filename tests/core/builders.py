@@ -12,8 +12,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from gonogo.core import duration, event, plan, policy
-from gonogo.core import launch as launches
+from gonogo.core import commands, duration, event, plan, policy
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.event import Event, Price
@@ -196,7 +195,7 @@ def gate(
 
 def launch(*gates: Gate, at: datetime = AT, id: str = "l-1", asks: Question | None = None) -> Launch:  # noqa: A002
     """Return a launch just submitted behind these gates; direct without any."""
-    return launches.submit(
+    return commands.submit(
         id=id,
         question=asks or question(),
         bundle="b" * 64,
@@ -218,7 +217,7 @@ def decide(
     eligible: frozenset[Actor] | None = None,
 ) -> Launch:
     """Return the launch with a decision, of somebody whom policy lets decide unless told otherwise."""
-    return launches.decide(
+    return commands.decide(
         this,
         gate=gate,
         actor=by,
@@ -243,7 +242,7 @@ def reject(this: Launch, by: Actor, gate: str = "lead", at: datetime = AT) -> La
 
 def revoke(this: Launch, by: Actor, gate: str = "lead", at: datetime = AT) -> Launch:
     """Return the launch after one takes back what they said."""
-    return launches.revoke(this, gate=gate, actor=by, channel="api", at=at)
+    return commands.revoke(this, gate=gate, actor=by, channel="api", at=at)
 
 
 def awaiting() -> Launch:
@@ -258,37 +257,37 @@ def cleared() -> Launch:
 
 def launching() -> Launch:
     """Return a launch that the launcher has claimed."""
-    return launches.claim(cleared(), at=AT)
+    return commands.claim(cleared(), at=AT)
 
 
 def running(*resources: str) -> Launch:
     """Return a launch whose instances run: i-1 unless told otherwise."""
-    this = launches.record_started(launching(), resources=resources or ("i-1",), at=AT)
+    this = commands.record_started(launching(), resources=resources or ("i-1",), at=AT)
     for one in resources or ("i-1",):
-        this = launches.observe(this, resource=one, state="running", changed_at=AT, at=AT)
+        this = commands.observe(this, resource=one, state="running", changed_at=AT, at=AT)
     return this
 
 
 def stopped() -> Launch:
     """Return a launch whose one instance is stopped."""
-    return launches.observe(running(), resource="i-1", state="stopped", changed_at=AT, at=AT)
+    return commands.observe(running(), resource="i-1", state="stopped", changed_at=AT, at=AT)
 
 
 def terminated() -> Launch:
     """Return a launch whose one instance is gone."""
-    return launches.observe(running(), resource="i-1", state="terminated", changed_at=AT, at=AT)
+    return commands.observe(running(), resource="i-1", state="terminated", changed_at=AT, at=AT)
 
 
 def failed() -> Launch:
     """Return a launch that the engine refused."""
-    return launches.record_failed(
+    return commands.record_failed(
         launching(), code="InsufficientInstanceCapacity", message="None left.", at=AT
     )
 
 
 def expired() -> Launch:
     """Return a launch whose gate was not decided in time."""
-    return launches.tick(awaiting(), at=AT + 3 * DAY)
+    return commands.tick(awaiting(), at=AT + 3 * DAY)
 
 
 LIVES: Mapping[State, Callable[[], Launch]] = {
@@ -300,7 +299,7 @@ LIVES: Mapping[State, Callable[[], Launch]] = {
     State.TERMINATED: terminated,
     State.REJECTED: lambda: reject(awaiting(), LEAD2),
     State.EXPIRED: expired,
-    State.CANCELLED: lambda: launches.cancel(awaiting(), actor=DEV, at=AT),
+    State.CANCELLED: lambda: commands.cancel(awaiting(), actor=DEV, at=AT),
     State.FAILED: failed,
 }
 """How a launch of one gate, with a quorum of two, comes into each state."""

@@ -9,8 +9,7 @@ from datetime import datetime
 import msgspec
 import pytest
 
-from gonogo.core import event
-from gonogo.core import launch as launches
+from gonogo.core import commands, event
 from gonogo.core.actor import SYSTEM, Actor
 from gonogo.core.errors import (
     AlreadyDecidedError,
@@ -24,7 +23,7 @@ from gonogo.core.errors import (
 )
 from gonogo.core.gates import GateState, Verdict
 from gonogo.core.item import CUE_FIRST, CUE_LONGEST
-from gonogo.core.launch import InstanceState, Launch, State, Wanted
+from gonogo.core.launch import Failure, InstanceState, Launch, LaunchSummary, State, Wanted
 from tests.core.builders import (
     AT,
     BOSS,
@@ -64,52 +63,52 @@ NOBODY: frozenset[Actor] = frozenset()
 
 def cancel(this: Launch) -> Launch:
     """Return the launch after whoever asked cancels it."""
-    return launches.cancel(this, actor=DEV, at=AT)
+    return commands.cancel(this, actor=DEV, at=AT)
 
 
 def claim(this: Launch) -> Launch:
     """Return the launch after the launcher claims it."""
-    return launches.claim(this, at=AT)
+    return commands.claim(this, at=AT)
 
 
 def start_recorded(this: Launch, *resources: str, at: datetime = AT) -> Launch:
     """Return the launch after the engine made its resources."""
-    return launches.record_started(this, resources=resources or ("i-1",), at=at)
+    return commands.record_started(this, resources=resources or ("i-1",), at=at)
 
 
 def failure_recorded(this: Launch) -> Launch:
     """Return the launch after the engine refused."""
-    return launches.record_failed(this, code="Capacity", message="None left.", at=AT)
+    return commands.record_failed(this, code="Capacity", message="None left.", at=AT)
 
 
 def retry(this: Launch) -> Launch:
     """Return the launch after whoever asked tries again."""
-    return launches.retry(this, at=AT)
+    return commands.retry(this, at=AT)
 
 
 def lose(this: Launch, *actors: Actor, name: str = "lead", at: datetime = AT) -> Launch:
     """Return the launch after these lost their authority over a gate."""
-    return launches.reopen(this, lost={name: frozenset(actors)}, at=at)
+    return commands.reopen(this, lost={name: frozenset(actors)}, at=at)
 
 
 def want(this: Launch, wanted: Wanted, at: datetime = AT) -> Launch:
     """Return the launch after OPS wants a change."""
-    return launches.change(this, wanted=wanted, actor=OPS, at=at)
+    return commands.change(this, wanted=wanted, actor=OPS, at=at)
 
 
 def change_failed(this: Launch, at: datetime = AT) -> Launch:
     """Return the launch after the engine refused a change."""
-    return launches.change_failed(this, code="IncorrectState", message="Not now.", at=at)
+    return commands.change_failed(this, code="IncorrectState", message="Not now.", at=at)
 
 
 def see(this: Launch, state: InstanceState, resource: str = "i-1", at: datetime = AT) -> Launch:
     """Return the launch after one of its instances was seen."""
-    return launches.observe(this, resource=resource, state=state, changed_at=at, at=at)
+    return commands.observe(this, resource=resource, state=state, changed_at=at, at=at)
 
 
 def tick(this: Launch, at: datetime | None = None) -> Launch:
     """Return the launch after a tick, when its alarm rings unless told otherwise."""
-    return launches.tick(this, at=at or this.due_at or AT + 9999 * DAY)
+    return commands.tick(this, at=at or this.due_at or AT + 9999 * DAY)
 
 
 COMMANDS: dict[str, Callable[[Launch], Launch]] = {
@@ -432,7 +431,7 @@ def test_stages_open_again_in_their_order():
     """Finance must not decide again what the lead has yet to decide again."""
     this = launch(gate(), gate("finance", FINANCE, BOSS, stage=2))
     this = approve(approve(this, LEAD), FINANCE, "finance")
-    this = launches.reopen(this, lost={"lead": frozenset({LEAD}), "finance": frozenset({FINANCE})}, at=AT)
+    this = commands.reopen(this, lost={"lead": frozenset({LEAD}), "finance": frozenset({FINANCE})}, at=AT)
     assert [(one.state, one.round) for one in this.gates] == [("OPEN", 2), ("WAITING", 1)]
     this = approve(this, LEAD2)
     assert [(one.state, one.round) for one in this.gates] == [("GO", 2), ("OPEN", 2)]
@@ -450,7 +449,7 @@ def test_an_earlier_stage_alone_opens_again():
 def test_nobody_lost_is_nothing():
     """Judged again and found whole, a launch must not be told as cleared twice."""
     this = cleared()
-    assert launches.reopen(this, lost={}, at=AT) is this
+    assert commands.reopen(this, lost={}, at=AT) is this
 
 
 def test_a_direct_launch_has_nothing_to_lose():
@@ -564,7 +563,7 @@ def test_the_lease_begins_with_the_launch():
 def test_failing_tells_why_in_the_engines_words():
     """Whoever asked learns the engine's own code, and that nothing rings any more."""
     this = failed()
-    assert this.failure == launches.Failure("InsufficientInstanceCapacity", "None left.", 1)
+    assert this.failure == Failure("InsufficientInstanceCapacity", "None left.", 1)
     assert last(this, event.LaunchFailed).data["code"] == "InsufficientInstanceCapacity"
     assert (this.cue, this.due_at) == ((), None)
 
@@ -600,7 +599,7 @@ def test_a_retry_is_judged_for_authority_too():
 def test_client_tokens_fit_ec2():
     """EC2 takes 64 ASCII characters at most (EC2 API reference, RunInstances, ClientToken)."""
     for this in (launch(), launch(id="l-" + "x" * 500), launch(id="l-ä")):
-        token = launches.client_token(this, 10**9)
+        token = this.client_token(10**9)
         assert len(token) <= 64
         assert token.isascii()
         assert token.isprintable()
@@ -610,15 +609,15 @@ def test_client_tokens_tell_intents_apart():
     """Another launch, digest, attempt, choice or part is another thing to make."""
     this = launch()
     made = [
-        launches.client_token(this),
-        launches.client_token(this, 2),
-        launches.client_token(launch(id="l-2")),
-        launches.client_token(launch(asks=question(reason="Other."))),
-        launches.client_token(this.changed(attempt=2)),
-        launches.client_token(this.changed(choice=2)),
-        launches.client_token(this.changed(attempt=11)),
-        launches.client_token(this.changed(choice=11)),
-        launches.client_token(this.changed(attempt=1, choice=1), 11),
+        this.client_token(),
+        this.client_token(2),
+        launch(id="l-2").client_token(),
+        launch(asks=question(reason="Other.")).client_token(),
+        this.changed(attempt=2).client_token(),
+        this.changed(choice=2).client_token(),
+        this.changed(attempt=11).client_token(),
+        this.changed(choice=11).client_token(),
+        this.changed(attempt=1, choice=1).client_token(11),
     ]
     assert len(set(made)) == len(made)
 
@@ -626,11 +625,7 @@ def test_client_tokens_tell_intents_apart():
 def test_a_client_token_stays_for_the_whole_attempt():
     """A launcher that died and one that goes on must send the very same token."""
     this = cleared()
-    assert (
-        launches.client_token(this)
-        == launches.client_token(claim(this))
-        == launches.client_token(tick(claim(this)))
-    )
+    assert this.client_token() == claim(this).client_token() == tick(claim(this)).client_token()
 
 
 # Changing what runs
@@ -703,7 +698,7 @@ def test_a_refused_change_leaves_it_as_it_is():
     assert (this.state, this.wanted, this.wanted_by, this.cue) == (State.RUNNING, None, None, ())
     assert this.due_at == this.lease_ends_at
     assert last(this, event.LaunchChangeFailed).data["wanted"] == "stop"
-    assert this.failure == launches.Failure("IncorrectState", "Not now.", 1)
+    assert this.failure == Failure("IncorrectState", "Not now.", 1)
 
 
 # What is seen
@@ -883,7 +878,7 @@ def test_a_change_is_told_to_everybody_who_lists():
     listed = running().listed()
     assert listed.feed == f"requester#{DEV.key}"
     assert listed.state == "RUNNING"
-    assert isinstance(listed.summary, launches.LaunchSummary)
+    assert isinstance(listed.summary, LaunchSummary)
     assert (listed.summary.id, listed.summary.state, listed.summary.at) == ("l-1", State.RUNNING, AT)
 
 

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import pytest
 
-from gonogo.core import launch as launches
+from gonogo.core import commands
 from gonogo.core.actor import Actor
 from gonogo.core.errors import ConflictError, NotPermittedError
 from gonogo.core.gates import Gate, GateState
@@ -148,7 +148,7 @@ class World:
         digest = "0" * 64 if self.random.random() < 0.05 else this.digest
         if not this.gates:
             raise NotPermittedError
-        after = launches.decide(
+        after = commands.decide(
             this,
             gate=which.name,
             actor=who,
@@ -179,7 +179,7 @@ class World:
             raise NotPermittedError
         which = self.which(this)
         who = self.random.choice([one.actor for one in which.counting] or [self.who()])
-        after = launches.revoke(this, gate=which.name, actor=who, channel="link", at=self.now)
+        after = commands.revoke(this, gate=which.name, actor=who, channel="link", at=self.now)
         self.said.go[which.name].discard(who)
         return after
 
@@ -190,19 +190,19 @@ class World:
             for one in this.gates
             if self.random.random() < 0.6
         }
-        after = launches.reopen(this, lost={name: gone for name, gone in lost.items() if gone}, at=self.now)
+        after = commands.reopen(this, lost={name: gone for name, gone in lost.items() if gone}, at=self.now)
         for name, gone in lost.items():
             self.said.go[name] -= gone
         return after
 
     def claim(self, this: Launch) -> Launch:
         """Take it for launching."""
-        return launches.claim(this, at=self.now)
+        return commands.claim(this, at=self.now)
 
     def start(self, this: Launch) -> Launch:
         """Make one or two instances."""
         made = tuple(f"i-{n}" for n in range(self.random.randint(1, 2)))
-        after = launches.record_started(this, resources=made, at=self.now)
+        after = commands.record_started(this, resources=made, at=self.now)
         self.said.started[this.attempt] += 1
         return after
 
@@ -210,31 +210,31 @@ class World:
         """Refuse it, seldom before it was claimed."""
         if this.state is State.PENDING and self.random.random() < 0.8:
             raise NotPermittedError
-        return launches.record_failed(this, code="No", message="No.", at=self.now)
+        return commands.record_failed(this, code="No", message="No.", at=self.now)
 
     def retry(self, this: Launch) -> Launch:
         """Try again."""
-        return launches.retry(this, at=self.now)
+        return commands.retry(this, at=self.now)
 
     def cancel(self, this: Launch) -> Launch:
         """Think better of it, seldom."""
         if self.random.random() < 0.9:
             raise NotPermittedError
-        return launches.cancel(this, actor=DEV, at=self.now)
+        return commands.cancel(this, actor=DEV, at=self.now)
 
     def change(self, this: Launch) -> Launch:
         """Want something of what runs."""
         options: tuple[Wanted, ...] = ("stop", "start", "stop", "start", "terminate")
         wanted = self.random.choice(options)
-        return launches.change(this, wanted=wanted, actor=OPS, at=self.now)
+        return commands.change(this, wanted=wanted, actor=OPS, at=self.now)
 
     def refuse_change(self, this: Launch) -> Launch:
         """Refuse what is wanted."""
-        return launches.change_failed(this, code="No", message="No.", at=self.now)
+        return commands.change_failed(this, code="No", message="No.", at=self.now)
 
     def observe(self, this: Launch) -> Launch:
         """See an instance, perhaps one of another launch."""
-        return launches.observe(
+        return commands.observe(
             this,
             resource=f"i-{self.random.randint(0, 2)}",
             state=self.random.choice(
@@ -248,7 +248,7 @@ class World:
         """Let the clock do what it must, often exactly when the alarm rings."""
         if this.due_at is not None and self.random.random() < 0.3:
             self.now = max(self.now, this.due_at)
-        return launches.tick(this, at=self.now)
+        return commands.tick(this, at=self.now)
 
     commands: ClassVar[Mapping[str, Callable[[World, Launch], Launch]]] = {
         "decide": decide,
@@ -413,6 +413,6 @@ def test_when_time_alone_goes_on_everything_ends():
                 break
             assert world.launch.due_at is not None
             world.now = world.launch.due_at
-            world.launch = launches.tick(world.launch, at=world.now)
+            world.launch = commands.tick(world.launch, at=world.now)
         assert world.launch.state in (State.EXPIRED, State.PENDING)
         assert world.now <= AT + timedelta(days=7)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
-from gonogo.core import launch as launches
+from gonogo.core import commands
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
 from gonogo.core.delivery import Topic, delivery_id
@@ -83,7 +83,7 @@ FINANCE = gate("finance", "Finance", stage=2, expires_after="5d", approvers=(FIN
 
 def asked(*gates: Gate, **changes: object) -> Launch:
     """Return a launch that has just been asked for."""
-    return launches.submit(
+    return commands.submit(
         id="l-abcdefghijklmnopqrstuvwxyz234567",
         question=question(**changes),
         bundle="0" * 64,
@@ -98,7 +98,7 @@ def decided(
     launch: Launch, whom: Person, verdict: Verdict, comment: str | None = None, on: str = "lead"
 ) -> Launch:
     """Return the launch after somebody has decided by link, an hour later."""
-    return launches.decide(
+    return commands.decide(
         launch,
         gate=on,
         actor=whom.actor,
@@ -113,7 +113,7 @@ def decided(
 
 def revoked(launch: Launch, whom: Person) -> Launch:
     """Return the launch after somebody has taken a decision back, an hour later."""
-    return launches.revoke(
+    return commands.revoke(
         launch, gate="lead", actor=whom.actor, channel="link", at=launch.updated_at + timedelta(hours=1)
     )
 
@@ -121,7 +121,7 @@ def revoked(launch: Launch, whom: Person) -> Launch:
 def running(launch: Launch) -> Launch:
     """Return a cleared launch after the engine has made it."""
     at = launch.updated_at + timedelta(seconds=20)
-    return launches.record_started(launches.claim(launch, at=at), resources=("i-0abc", "i-0def"), at=at)
+    return commands.record_started(commands.claim(launch, at=at), resources=("i-0abc", "i-0def"), at=at)
 
 
 def notice(
@@ -165,7 +165,7 @@ def _nasty() -> Notice:
 
 
 def _failed() -> Notice:
-    launch = launches.record_failed(
+    launch = commands.record_failed(
         decided(asked(), LEO, "approve"),
         code="InsufficientInstanceCapacity",
         message="There is no t3.micro in this zone now.\nAnother zone has some.",
@@ -176,13 +176,13 @@ def _failed() -> Notice:
 
 def _change_failed() -> Notice:
     at = NOW + timedelta(days=1)
-    launch = launches.change(_running(), wanted="stop", actor=DANA.actor, at=at)
-    launch = launches.change_failed(launch, code="Unsupported", message="It cannot be stopped.", at=at)
+    launch = commands.change(_running(), wanted="stop", actor=DANA.actor, at=at)
+    launch = commands.change_failed(launch, code="Unsupported", message="It cannot be stopped.", at=at)
     return notice("change_failed", launch, DANA, of="launch.change_failed")
 
 
 def _expired() -> Notice:
-    launch = launches.tick(asked(), at=NOW + timedelta(days=3))
+    launch = commands.tick(asked(), at=NOW + timedelta(days=3))
     return notice("expired", launch, DANA, of="launch.expired")
 
 
@@ -205,7 +205,7 @@ CASES: dict[str, Callable[[], Notice]] = {
     "closed-go": lambda: notice("closed", decided(asked(), LEO, "approve"), FINA, of="gate.closed"),
     "closed-no-go": lambda: notice("closed", decided(asked(), LEO, "reject"), FINA, of="gate.closed"),
     "closed-cancelled": lambda: notice(
-        "closed", launches.cancel(asked(), actor=DANA.actor, at=NOW), LEO, of="gate.closed"
+        "closed", commands.cancel(asked(), actor=DANA.actor, at=NOW), LEO, of="gate.closed"
     ),
     "confirmed-revocable": lambda: notice(
         "confirmed",

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from gonogo.core.instance import Instance
-from gonogo.core.launch import Launch, client_token
+from gonogo.core.launch import Launch
 from gonogo.service.launch import tags
 from local.aws import client
 from tests.functions.arriving import again, cue, messages, on_bus, state_change
@@ -370,7 +370,7 @@ def test_news_of_an_instance_before_its_record(world: World) -> None:
     with on_each_call(after=_dying_after("ec2.RunInstances")), pytest.raises(CrashError):
         again(world, "launch", cleared(launch))
     (instance,) = made_for(world, launch)
-    assert instance["ClientToken"] == client_token(stored(world, launch))
+    assert instance["ClientToken"] == stored(world, launch).client_token()
     assert observed(world, instance["InstanceId"], "running") == ["m0"]
     again(world, "launch", cleared(launch))
     assert observed(world, instance["InstanceId"], "running") == []
@@ -485,11 +485,11 @@ def test_reopening_of_two_stages_asks_the_first_first(world: World) -> None:
 def test_nobody_can_reckon_the_client_token(world: World) -> None:
     """Whoever could, and may run instances, would have theirs taken for what was approved."""
     launch = world.ask()
-    token = client_token(stored(world, launch))
+    token = stored(world, launch).client_token()
     shown = json.dumps([launch, world.call("GET", f"/v1/launches/{launch['id']}/events", who="dev").json])
     world.settle()
     nonce = stored(world, launch).nonce
     assert len(nonce) == 32
     assert nonce not in shown
     assert nonce not in json.dumps(world.events())
-    assert token != client_token(stored(world, launch).changed(nonce=""))
+    assert token != stored(world, launch).changed(nonce="").client_token()

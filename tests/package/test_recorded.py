@@ -9,7 +9,7 @@ import pytest
 
 from gonogo.core import event as events
 from gonogo.core.errors import LaterError
-from gonogo.core.launch import Launch, client_token
+from gonogo.core.launch import Launch
 from local.aws import client
 from tests.functions.world import PARAMETERS, World, example, world
 from tests.recording import Recorder
@@ -111,7 +111,7 @@ def pretend_launched(made: World, launch_id: str) -> None:
         InstanceType=spec["instance_type"],
         MinCount=1,
         MaxCount=1,
-        ClientToken=client_token(launch),
+        ClientToken=launch.client_token(),
     )
 
 

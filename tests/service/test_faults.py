@@ -10,7 +10,6 @@ from functools import cache
 import msgspec
 import pytest
 
-from gonogo.core import launch as launches
 from gonogo.core.delivery import Delivery
 from gonogo.core.event import cloud_event
 from gonogo.core.instance import Instance
@@ -80,7 +79,7 @@ def _of_the_end(road: Road) -> Iterator[str]:
 
 def _of_instances(road: Road) -> Iterator[str]:
     (launch,) = road.launches()
-    token = launches.client_token(launch)
+    token = launch.client_token()
     machines = list(road.cloud.machines.values())
     expected = launch.question.plan.spec["count"] if launch.state is State.TERMINATED else 0
     if len(machines) != expected or any(one.token != token for one in machines):

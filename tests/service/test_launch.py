@@ -7,7 +7,6 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from gonogo.core import launch as launches
 from gonogo.core.errors import (
     LaterError,
     NotFoundError,
@@ -66,7 +65,7 @@ def test_what_is_cleared_is_launched_just_as_it_was_approved(road: Road, cleared
     )
     assert machine.tags["gonogo:launch"] == cleared.id
     assert machine.tags["gonogo:digest"] == cleared.digest
-    assert machine.token == launches.client_token(cleared)
+    assert machine.token == cleared.client_token()
 
 
 def test_a_cue_that_comes_again_launches_nothing_more(road: Road, cleared: Launch) -> None:
@@ -279,7 +278,7 @@ def test_a_retry_is_another_attempt_of_the_same(road: Road, cleared: Launch) -> 
     assert (again.state, again.attempt, again.digest) == (State.PENDING, 2, failed.digest)
     after = launch(road, again)
     (machine,) = road.cloud.machines.values()
-    assert machine.token == launches.client_token(after) != launches.client_token(failed)
+    assert machine.token == after.client_token() != failed.client_token()
 
 
 def test_a_retry_that_is_asked_twice_is_one(road: Road, cleared: Launch) -> None:
