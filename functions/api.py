@@ -14,8 +14,9 @@ from gonogo import __version__
 from gonogo.bootstrap import gonogo
 from gonogo.core.actor import Actor
 from gonogo.core.errors import Fault, InvalidError
-from gonogo.core.launch import Launch, State
+from gonogo.core.launch import Launch
 from gonogo.core.policy import Principal
+from gonogo.core.states import State
 from gonogo.service import change, decide, identity, read, submit
 from gonogo.service.identity import SignedIn
 

@@ -18,7 +18,7 @@ from functions.rendering import templates
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
 from gonogo.core.errors import RefusedError
-from gonogo.core.launch import State
+from gonogo.core.states import State
 from gonogo.service.notify import Notice
 
 

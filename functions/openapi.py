@@ -9,7 +9,7 @@ import msgspec
 
 from functions import bodies
 from gonogo import __version__
-from gonogo.core.launch import State
+from gonogo.core.states import State
 
 REFS = "#/components/schemas/{name}"
 COMMANDS = ("cancel", "retry", "stop", "start", "terminate")

@@ -26,7 +26,7 @@ from gonogo.core import errors, token
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
 from gonogo.core.gates import GateState
-from gonogo.core.launch import State
+from gonogo.core.states import State
 from gonogo.ports import Outside
 from gonogo.service import decide as deciding
 from gonogo.service.decide import Shown, Verdict

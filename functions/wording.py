@@ -13,8 +13,9 @@ import msgspec
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
 from gonogo.core.gates import Gate, GateState
-from gonogo.core.launch import Launch, State
+from gonogo.core.launch import Launch
 from gonogo.core.plan import Plan, Question
+from gonogo.core.states import State
 
 VERDICTS = {"approve": "GO", "reject": "NO-GO", "revoke": "REVOKE"}
 """What people read and type for a verdict."""

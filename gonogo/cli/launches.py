@@ -14,7 +14,7 @@ from gonogo.cli.desk import Desk, Exit, IdArgument, JsonOption, desk
 from gonogo.client import Change, Client, Json, NoAnswerError, new_idempotency_key
 from gonogo.core import duration
 from gonogo.core.actor import Actor
-from gonogo.core.launch import State
+from gonogo.core.states import State
 
 STARTED = frozenset({State.RUNNING, State.STOPPED, State.TERMINATED})
 ENDED = frozenset({State.REJECTED, State.EXPIRED, State.CANCELLED, State.FAILED})

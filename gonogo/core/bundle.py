@@ -1,16 +1,19 @@
 """One version of the policy: a folder of text files, read and checked whole, known by its digest.
 
 Files: `policies.cedar`, `schema.cedarschema`, `gates.toml`, `people.toml`, `prices.toml`, `templates/*.toml`,
-and optionally `tests.toml`. Nothing is taken on trust: a bundle that breaks a rule is refused.
+and optionally `budgets.toml` and `tests.toml`. Nothing is taken on trust: a bundle that breaks a rule is refused.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from enum import Enum
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import cedarpy
 import jsonschema_rs
@@ -18,12 +21,23 @@ import msgspec
 
 from gonogo.core import canonical, duration
 from gonogo.core.actor import Actor
+from gonogo.core.budget import BudgetRule
 from gonogo.core.errors import BundleRefusedError, Fault, InvalidError
+from gonogo.core.gates import Kind, OnReject, Place
 from gonogo.core.plan import Lease, PriceTable
+from gonogo.core.window import Window
 
 _T = TypeVar("_T")
-ACTIONS = ("launch", "request", "approve", "act_for")
+_PLACES: dict[Kind, Place] = {"human": "approval", "hook": "before_approval", "timer": "before_launch"}
+ACTIONS = ("launch", "request", "approve", "act_for", "break_glass", "delegate", "change_policy")
+GATED = ("request", "break_glass")
+"""The actions whose permits name a gate with @gate."""
+UNCLAIMED = ("launch", "break_glass")
+"""The actions whose permits may not read what the client says, nor the budget, whose cost center it says."""
 FILES = ("policies.cedar", "schema.cedarschema", "gates.toml", "people.toml", "prices.toml")
+BUDGETS = "budgets.toml"
+POLICY_GATE = "policy"
+"""The gate that a change of policy waits for; no template has that name."""
 MOST_FAULTS = 20
 LONGEST_FAULT = 200
 """How many faults of a request are named, and in how many characters: an answer stays small, whatever is sent."""
@@ -47,7 +61,10 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Somebody, or with `service` something, that acts; how to reach it."""
+    """Somebody, or with `service` something, that acts; how to reach it.
+
+    `owner` (issuer#subject) is who answers for a service: what it asks for, its owner does not approve.
+    """
 
     name: str
     issuer: str
@@ -56,6 +73,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mail: str | None = None
     webhook: Webhook | None = None
     service: bool = False
+    owner: str | None = None
 
     @property
     def actor(self) -> Actor:
@@ -73,18 +91,41 @@ class ClaimGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class GateRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A human gate: `quorum` different people must say go within `expires_after`."""
+    """A gate: `quorum` different people (human) or systems (hook) must say go within `expires_after`, or time.
+
+    A timer waits for so long (`wait`), or for its change window. `place` is `approval` for people unless it
+    says otherwise, `before_approval` for systems, `before_launch` for timers.
+    """
 
     title: str
-    kind: str = "human"
+    kind: Kind = "human"
+    place: Place | None = None
     stage: int = 1
     quorum: int = 1
+    reject_quorum: int = 1
+    services: bool = False
     expires_after: str = "3d"
     login: bool = False
+    remind_every: str | None = None
+    escalate_after: str | None = None
+    escalate_to: str | None = None
+    valid_for: str | None = None
+    on_expiry: Literal["reject", "approve", "escalate"] | None = None
+    on_reject: OnReject = "warn"
+    wait: str | None = None
+    window: Window | None = None
+
+    @property
+    def stands(self) -> Place:
+        """Where it stands."""
+        return self.place or _PLACES[self.kind]
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may be launched: the engine's spec, with holes that checked parameters fill."""
+    """What may be launched: the engine's spec, with holes that checked parameters fill.
+
+    `wait` is how long a request may wait for its gates, `launch_within` how long until it must be launched.
+    """
 
     title: str
     engine: str
@@ -93,6 +134,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     parameters: dict[str, Any]
     spec: dict[str, Any]
     description: str = ""
+    wait: str | None = None
+    launch_within: str | None = None
 
 
 class _People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,7 +159,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A checked bundle, ready to judge."""
+    """A checked bundle, ready to judge.
+
+    `takes` has the actions that its schema knows, and `ACTION.budget` where that action's context takes one.
+    """
 
     digest: str
     files: dict[str, str]
@@ -126,6 +172,8 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     gates: dict[str, GateRule]
     templates: dict[str, Template]
     prices: PriceTable
+    budgets: dict[str, BudgetRule]
+    takes: frozenset[str]
     policies: dict[str, Policy]
     policy_set: Any
     schema: Any
@@ -225,6 +273,9 @@ def _load(files: Mapping[str, str]) -> Bundle:
     people = _toml(files, "people.toml", _People, faults)
     gates = _toml(files, "gates.toml", dict[str, GateRule], faults)
     prices = _toml(files, "prices.toml", PriceTable, faults)
+    budgets: dict[str, BudgetRule] | None = {}
+    if BUDGETS in files:
+        budgets = _toml(files, BUDGETS, dict[str, BudgetRule], faults)
     templates = {
         path.removeprefix("templates/").removesuffix(".toml"): _toml(files, path, Template, faults)
         for path in sorted(files)
@@ -234,16 +285,22 @@ def _load(files: Mapping[str, str]) -> Bundle:
         faults.append(Fault("templates/", "required", "there is no template"))
     policies, documents = _policies(files["policies.cedar"], faults)
     schema = _schema(files["schema.cedarschema"], faults)
-    if faults or people is None or gates is None or prices is None or schema is None:
+    if faults or None in (people, gates, prices, budgets, schema):
         raise BundleRefusedError(*faults)
+    assert people is not None  # noqa: S101 - and the others: it was just looked at
+    assert gates is not None  # noqa: S101
+    assert prices is not None  # noqa: S101
+    assert budgets is not None  # noqa: S101
+    takes = _takes(schema)
     known = {
         "Group": set(people.groups),
         "Gate": set(gates),
         "Person": {person.actor.key for person in people.people},
         "Template": set(templates),
     }
-    faults += [*_people_faults(people), *_gate_faults(gates), *_price_faults(prices)]
-    faults += _policy_faults(policies, documents, known)
+    faults += [*_people_faults(people), *_gate_faults(gates, people), *_price_faults(prices)]
+    faults += _budget_faults(budgets, takes)
+    faults += _policy_faults(policies, documents, known, gates, people)
     validators: dict[str, Any] = {}
     ready: dict[str, Template] = {}
     for name, template in templates.items():
@@ -264,6 +321,8 @@ def _load(files: Mapping[str, str]) -> Bundle:
         gates=gates,
         templates=ready,
         prices=prices,
+        budgets=budgets,
+        takes=takes,
         policies=policies,
         policy_set=cedarpy.PolicySet.from_str(files["policies.cedar"]),
         schema=schema,
@@ -365,6 +424,13 @@ def _people_faults(people: _People) -> Iterator[Fault]:
             yield Fault(
                 "people.toml", "mail", f"{person.name!r} has {person.mail!r}, which is not one mail address"
             )
+        owner = {one.actor.key: one for one in people.people}.get(person.owner or "")
+        if person.owner is not None and (not person.service or owner is None or owner.service):
+            yield Fault(
+                "people.toml",
+                "owner",
+                f"{person.name!r} has the owner {person.owner!r}: a service has one, who is a person of people.toml",
+            )
     for claim in people.claims:
         if claim.group not in people.groups:
             yield Fault(
@@ -372,19 +438,23 @@ def _people_faults(people: _People) -> Iterator[Fault]:
             )
 
 
-def _gate_faults(gates: Mapping[str, GateRule]) -> Iterator[Fault]:
+def _gate_faults(gates: Mapping[str, GateRule], people: _People) -> Iterator[Fault]:
     longest = duration.parse(LONGEST_GATE)
     for name, gate in gates.items():
-        if gate.kind != "human":
-            yield Fault(
-                "gates.toml", "kind", f"gate {name!r} is of kind {gate.kind!r}; this version knows human"
-            )
+        for rule, detail in _kind_faults(gate, gates, people):
+            yield Fault("gates.toml", rule, f"gate {name!r} {detail}")
+        for span in (gate.remind_every, gate.escalate_after, gate.valid_for, gate.wait):
+            try:
+                if span is not None:
+                    duration.parse(span)
+            except ValueError as error:
+                yield Fault("gates.toml", "duration", f"gate {name!r}: {error}")
         if not 0 < len(name) <= LONGEST_NAME["gate"]:
             yield Fault(
                 "gates.toml", "maximum", f"gate {name!r} has a longer name than a code holds, or none"
             )
-        if gate.quorum < 1 or gate.stage < 1:
-            yield Fault("gates.toml", "minimum", f"gate {name!r} needs a quorum and a stage of at least 1")
+        if gate.quorum < 1 or gate.stage < 1 or gate.reject_quorum < 1:
+            yield Fault("gates.toml", "minimum", f"gate {name!r} needs quorums and a stage of at least 1")
         try:
             if duration.parse(gate.expires_after) > longest:
                 yield Fault(
@@ -392,6 +462,139 @@ def _gate_faults(gates: Mapping[str, GateRule]) -> Iterator[Fault]:
                 )
         except ValueError as error:
             yield Fault("gates.toml", "duration", f"gate {name!r}: {error}")
+
+
+_ONLY_FOR: dict[str, tuple[Kind, ...]] = {
+    "quorum": ("human", "hook"),
+    "reject_quorum": ("human", "hook"),
+    "services": ("human",),
+    "login": ("human",),
+    "remind_every": ("human",),
+    "escalate_after": ("human",),
+    "escalate_to": ("human", "hook"),
+    "valid_for": ("human", "hook"),
+    "on_expiry": ("hook",),
+    "on_reject": ("human", "hook"),
+    "wait": ("timer",),
+    "window": ("timer",),
+}
+"""Which fields of a gate mean something for which kinds: elsewhere they would promise what is not kept."""
+_PLACES_FOR: dict[Kind, tuple[Place, ...]] = {
+    "human": ("approval", "after_launch"),
+    "hook": ("before_approval", "before_launch", "after_launch"),
+    "timer": ("before_approval", "approval", "before_launch"),
+}
+
+
+def _kind_faults(gate: GateRule, gates: Mapping[str, GateRule], people: _People) -> Iterator[tuple[str, str]]:
+    """Yield (rule, words) of what does not go with the kind of gate."""
+    for field, kinds in _ONLY_FOR.items():
+        default = GateRule.__struct_defaults__[GateRule.__struct_fields__.index(field) - 1]
+        if gate.kind not in kinds and getattr(gate, field) != default:
+            yield "kind", f"has {field!r}, which a {gate.kind} gate does not have"
+    if gate.stands not in _PLACES_FOR[gate.kind]:
+        yield "place", f"is a {gate.kind} gate: it stands at {' or '.join(_PLACES_FOR[gate.kind])}"
+    if gate.on_reject != "warn" and gate.stands != "after_launch":
+        yield "on_reject", "has 'on_reject', which gates after the launch have"
+    if gate.valid_for is not None and gate.stands == "after_launch":
+        yield "valid_for", "has 'valid_for', which gates before the launch have"
+    if gate.kind == "timer":
+        if (gate.wait is None) == (gate.window is None):
+            yield "timer", "is a timer: it has either 'wait' or 'window'"
+        fault = gate.window.fault() if gate.window is not None else None
+        if fault is not None:
+            yield "window", f"has a window in which {fault}"
+    if gate.kind == "hook":
+        yield from _hook_faults(gate, gates)
+    if gate.kind == "human":
+        yield from _escalation_faults(gate, people)
+
+
+def _hook_faults(gate: GateRule, gates: Mapping[str, GateRule]) -> Iterator[tuple[str, str]]:
+    if (gate.on_expiry == "escalate") != (gate.escalate_to is not None):
+        yield (
+            "escalate_to",
+            "names with 'escalate_to' who decides on 'on_expiry = \"escalate\"', and only then",
+        )
+    elif gate.escalate_to is not None:
+        other = gates.get(gate.escalate_to)
+        if other is None or other.kind != "human":
+            yield "escalate_to", f"escalates to {gate.escalate_to!r}, which is no human gate of gates.toml"
+
+
+def _escalation_faults(gate: GateRule, people: _People) -> Iterator[tuple[str, str]]:
+    if (gate.escalate_after is None) != (gate.escalate_to is None):
+        yield "escalate_to", "needs both 'escalate_after' and 'escalate_to', or neither"
+        return
+    if gate.escalate_to is None:
+        return
+    if gate.escalate_to not in people.groups:
+        yield "group", f"escalates to {gate.escalate_to!r}, which is not under [groups] of people.toml"
+    elif not any(gate.escalate_to in one.groups for one in people.people):
+        yield "group", f"escalates to {gate.escalate_to!r}, which has no members in people.toml"
+    try:
+        late = duration.parse(gate.escalate_after or "") >= duration.parse(gate.expires_after)
+    except ValueError:
+        return
+    if late:
+        yield "escalate_after", "would escalate only when it has expired"
+
+
+def _budget_faults(budgets: Mapping[str, BudgetRule], takes: frozenset[str]) -> Iterator[Fault]:
+    if budgets and "request.budget" not in takes:
+        yield Fault(
+            "schema.cedarschema",
+            "budget",
+            "the context of request takes no budget, so nothing could be judged by budgets.toml: see policy/",
+        )
+    for name, rule in budgets.items():
+        for amount in (rule.monthly, *rule.months.values()):
+            if not amount.is_finite() or amount < 0 or amount > _MOST_MONEY:
+                yield Fault(BUDGETS, "amount", f"{name!r} has {amount}, which is no amount")
+        for month in rule.months:
+            if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month, re.ASCII):
+                yield Fault(BUDGETS, "month", f"{name!r} has {month!r}, which is not a month such as 2026-11")
+
+
+_MOST_MONEY = Decimal(1_000_000_000_000)
+"""No budget is larger: what is left of it, and what is asked of it, stays within a Cedar decimal."""
+
+
+def _takes(schema: Any) -> frozenset[str]:
+    """Return what the schema takes, by trying: the actions it knows, and whose context may have a budget.
+
+    What a schema does not know is never asked with it, so that bundles that came before stay valid.
+    """
+    found = {action for action in ACTIONS if _tried(schema, action, {}) is not _Unknown.ACTION}
+    budget = {"limit": _ZERO, "estimate": _ZERO, "committed": _ZERO, "remaining": _ZERO, "overrun": False}
+    for action in ("launch", "request", "break_glass"):
+        if action in found and _tried(schema, action, {"budget": budget}) is not _Unknown.BUDGET:
+            found.add(f"{action}.budget")
+    return frozenset(found)
+
+
+_ZERO = {"__extn": {"fn": "decimal", "arg": "0.0"}}
+
+
+class _Unknown(Enum):
+    ACTION = "does not exist in the supplied schema"
+    BUDGET = "`budget` should not exist according to the schema"
+
+
+def _tried(schema: Any, action: str, context: dict[str, Any]) -> _Unknown | None:
+    """Put a question to a policy that permits nothing, and return what the schema does not know of it."""
+    kind = {"approve": "Gate", "change_policy": "Gate", "act_for": "Person", "delegate": "Person"}
+    question = {
+        "principal": {"type": "Person", "id": "x#x"},
+        "action": {"type": "Action", "id": action},
+        "resource": {"type": kind.get(action, "Template"), "id": "x"},
+        "context": context,
+    }
+    try:
+        errors = cedarpy.is_authorized(question, "", [], schema).diagnostics.errors
+    except ValueError as error:
+        errors = [str(error)]
+    return next((one for one in _Unknown if any(one.value in error for error in errors)), None)
 
 
 def _price_faults(prices: PriceTable) -> Iterator[Fault]:
@@ -408,9 +611,12 @@ def _policy_faults(
     policies: Mapping[str, Policy],
     documents: Mapping[str, Any],
     known: Mapping[str, set[str]],
+    rules: Mapping[str, GateRule],
+    people: _People,
 ) -> Iterator[Fault]:
     where = "policies.cedar"
     gates = known["Gate"]
+    peopled = {group for person in people.people for group in person.groups}
     for policy in policies.values():
         for kind, uid in sorted(set(entities(documents[policy.id]))):
             if kind in known and uid not in known[kind]:
@@ -418,8 +624,13 @@ def _policy_faults(
                     where, kind.lower(), f"{policy.label}: {kind}::{uid!r} is not in {_WHERE_KNOWN[kind]}"
                 )
         gate = policy.annotations.get("gate")
-        if gate is not None and (policy.effect != "permit" or policy.action != "request"):
-            yield Fault(where, "gate", f"{policy.label}: @gate stands on a permit of request only")
+        if gate is not None and (policy.effect != "permit" or policy.action not in GATED):
+            yield Fault(
+                where, "gate", f"{policy.label}: @gate stands on a permit of request or break_glass only"
+            )
+        tell = policy.annotations.get("tell")
+        if tell is not None and (policy.effect != "permit" or policy.action != "break_glass"):
+            yield Fault(where, "tell", f"{policy.label}: @tell stands on a permit of break_glass only")
         if policy.effect != "permit":
             continue
         if policy.action not in ACTIONS:
@@ -432,8 +643,29 @@ def _policy_faults(
             yield Fault(
                 where, "gate", f"{policy.label}: a permit of request names a gate of gates.toml with @gate"
             )
-        if policy.action == "launch" and reads_claimed(documents[policy.id]["conditions"]):
-            yield Fault(where, "claimed", f"{policy.label}: a permit of launch may not read context.claimed")
+        if policy.action == "break_glass":
+            rule = rules.get(gate or "")
+            if rule is None or rule.kind != "human" or rule.stands != "after_launch":
+                yield Fault(
+                    where,
+                    "gate",
+                    f"{policy.label}: a permit of break_glass names with @gate a human gate that stands"
+                    " after_launch, to review it",
+                )
+            if tell not in peopled:
+                yield Fault(
+                    where,
+                    "tell",
+                    f"{policy.label}: a permit of break_glass names with @tell a group that has members,"
+                    " to be told at once",
+                )
+        if policy.action in UNCLAIMED and reads_claimed(documents[policy.id]["conditions"]):
+            yield Fault(
+                where,
+                "claimed",
+                f"{policy.label}: a permit of {policy.action} may not read context.claimed, nor context.budget"
+                " (whose cost center the client says); a forbid may",
+            )
 
 
 _WHERE_KNOWN = {
@@ -462,8 +694,9 @@ _CONTEXT = {"Var": "context"}
 def reads_claimed(node: Any) -> bool:
     """Tell whether a Cedar expression in JSON form could read what the client claims.
 
-    `context` may be used only to take an attribute of it that is not `claimed`: used whole in any other way
-    (compared, put in a record or set) it counts as read.
+    `context` may be used only to take an attribute of it that is neither `claimed` nor `budget`, which is that
+    of the cost center that the client says: used whole in any other way (compared, put in a record or set) it
+    counts as read.
     """
     if node == _CONTEXT:
         return True
@@ -471,7 +704,7 @@ def reads_claimed(node: Any) -> bool:
         for operator in (".", "has"):
             inner = node.get(operator)
             if isinstance(inner, dict) and inner.get("left") == _CONTEXT:
-                return bool(inner.get("attr") == "claimed")
+                return inner.get("attr") in ("claimed", "budget")
         return any(reads_claimed(value) for value in node.values())
     if isinstance(node, list):
         return any(reads_claimed(value) for value in node)
@@ -498,6 +731,14 @@ def _template_faults(
     except ValueError as error:
         yield Fault(where, "parameters", f"is not a JSON Schema: {str(error).splitlines()[0]}")
         return
+    if name == POLICY_GATE:
+        yield Fault(where, "name", "is the name by which a change of policy goes")
+    for span in (template.wait, template.launch_within):
+        try:
+            if span is not None and duration.parse(span) > duration.parse(LONGEST_LEASE):
+                yield Fault(where, "wait", f"{span} is longer than {LONGEST_LEASE}")
+        except ValueError as error:
+            yield Fault(where, "wait", str(error))
     properties = template.parameters.get("properties", {})
     if set(template.spec) == {"parameter"}:
         yield Fault(where, "spec", "must be a table of its own, not one parameter")

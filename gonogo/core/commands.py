@@ -1,27 +1,56 @@
-"""What can become of a launch: each command, and what time does.
+"""What can become of a launch by what people, systems, the launcher and EC2 do; `clock` says what time does.
 
 Every function takes a launch and answers with the launch as it is afterwards, its events appended and its
 version one higher; or with the very same launch when there is nothing to do; or it raises a named error.
+In which states a command is allowed is read from the table in `states`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
 
-from gonogo.core import duration, event
-from gonogo.core.actor import SYSTEM, Actor
+import msgspec
+
+from gonogo.core import course, duration, event, plan
+from gonogo.core.actor import Actor
 from gonogo.core.errors import (
+    Fault,
     GateNotOpenError,
+    InvalidError,
     NotEligibleError,
     SelfApprovalError,
     StaleDigestError,
     TransitionNotAllowedError,
 )
-from gonogo.core.gates import REVOKED, Channel, Decision, Gate, GateState, Verdict, stage_to_open
+from gonogo.core.gates import (
+    LAPSED,
+    LOST,
+    REVOKED,
+    Channel,
+    Decision,
+    Gate,
+    GateState,
+    Note,
+    Verdict,
+    seat_for,
+)
 from gonogo.core.item import CUE_LONGEST
-from gonogo.core.launch import Failure, InstanceState, Launch, Outcome, Resource, State, Wanted
+from gonogo.core.launch import (
+    Failure,
+    InstanceState,
+    Launch,
+    Offer,
+    Promise,
+    Resource,
+    Wanted,
+)
 from gonogo.core.plan import Question
+from gonogo.core.states import TABLE, Command, State
+
+MOST_OFFERS = 5
+"""How many offers a launch keeps: the newest, one of each actor."""
+NOBODY: Mapping[Actor, frozenset[Actor]] = {}
 
 
 def submit(
@@ -34,12 +63,15 @@ def submit(
     gates: tuple[Gate, ...],
     at: datetime,
     nonce: str = "",
+    owners: tuple[Actor, ...] = (),
+    waits_until: datetime | None = None,
+    tells: tuple[str, ...] = (),
 ) -> Launch:
-    """Return a new launch: PENDING without gates, otherwise PENDING_APPROVAL with its first stage open."""
+    """Return a new launch: PENDING where no gate holds it up, otherwise PENDING_APPROVAL with the first open."""
     names = tuple(gate.name for gate in gates)
     launch = Launch(
         id=id,
-        state=State.PENDING_APPROVAL if gates else State.PENDING,
+        state=State.PENDING_APPROVAL if _held_up(gates) else State.PENDING,
         question=question,
         digest=question.digest,
         bundle=bundle,
@@ -47,14 +79,34 @@ def submit(
         request_digest=request_digest,
         nonce=nonce,
         gates=gates,
+        owners=owners,
+        waits_until=waits_until,
+        tells=tells,
         at=at,
         updated_at=at,
     )
-    launch = launch.happened(at, event.LaunchRequested(launch=launch.facts, gates=names))
-    if not gates:
-        return _clear(launch, at)
+    launch = launch.happened(
+        at, event.LaunchRequested(launch=launch.facts, gates=names, break_glass=question.break_glass)
+    )
+    if launch.review is not None:
+        broken = event.GlassBroken(
+            launch=launch.facts, actor=question.requester, groups=tells, gate=launch.review.name
+        )
+        launch = launch.happened(at, broken)
+    return _await(launch, at)
+
+
+def _held_up(gates: tuple[Gate, ...]) -> bool:
+    return any(not gate.is_after for gate in gates)
+
+
+def _await(launch: Launch, at: datetime) -> Launch:
+    """Let a launch that was asked for, or amended, wait for its gates, or go."""
+    if launch.state is State.PENDING:
+        return course.cleared(launch, at)
+    names = tuple(gate.name for gate in launch.gates)
     launch = launch.happened(at, event.LaunchAwaitingApproval(launch=launch.facts, gates=names))
-    return _advance(launch, at)
+    return course.advance(launch, at)
 
 
 def decide(
@@ -68,64 +120,248 @@ def decide(
     comment: str | None,
     eligible: frozenset[Actor],
     at: datetime,
+    delegated: Mapping[Actor, frozenset[Actor]] = NOBODY,
 ) -> Launch:
-    """Record what one actor says of one gate, and what follows of it.
+    """Record what one actor says of one gate, and what follows of it. One rule for every channel.
 
-    `eligible` are the actors whom policy lets decide this gate now. One rule for every channel.
+    Args:
+        eligible: the actors whom policy lets decide this gate now.
+        delegated: for an actor, whoever lets the actor decide in their place now.
 
     Raises:
         SelfApprovalError, NotEligibleError, StaleDigestError, AlreadyDecidedError, GateNotOpenError,
         NotFoundError: nothing is changed.
     """
     this = launch.gate(gate)
-    if actor in launch.askers:
-        raise SelfApprovalError
-    if actor not in eligible:
-        raise NotEligibleError(gate)
+    seat = _seat(launch, this, actor, eligible, delegated)
     if digest != launch.digest:
         raise StaleDigestError
-    decided = this.decided(
-        Decision(
-            actor=actor,
-            verdict=verdict,
-            digest=digest,
-            round=this.round,
-            at=at,
-            channel=channel,
-            comment=comment,
-        )
+    decision = Decision(
+        actor=actor,
+        verdict=verdict,
+        digest=digest,
+        round=this.round,
+        at=at,
+        channel=channel,
+        comment=comment,
+        instead_of=None if seat == actor else seat,
     )
-    if decided is this:
+    if this.decided(decision) is this:
         return launch
-    if launch.state is not State.PENDING_APPROVAL:
+    if not _takes_decisions(launch, this):
         raise GateNotOpenError(gate, this.state)
-    launch = _with_gate(launch, decided)
-    launch = launch.happened(at, _decision_event(launch, decided, actor, verdict, channel))
-    if decided.state is not GateState.OPEN:
-        launch = launch.happened(at, _closed_event(launch, decided))
-    return _advance(launch, at).next_version()
+    return course.advance(course.decided(launch, this, decision, at), at).next_version()
+
+
+def _seat(
+    launch: Launch,
+    gate: Gate,
+    actor: Actor,
+    eligible: frozenset[Actor],
+    delegated: Mapping[Actor, frozenset[Actor]],
+) -> Actor:
+    """Return in whose right the actor speaks on the gate.
+
+    Raises:
+        SelfApprovalError, NotEligibleError: in nobody's.
+    """
+    if actor in launch.barred:
+        raise SelfApprovalError
+    seat = seat_for(gate, actor, eligible - launch.barred, delegated)
+    if seat is None:
+        raise NotEligibleError(gate.name)
+    return seat
+
+
+def _takes_decisions(launch: Launch, gate: Gate) -> bool:
+    """Tell whether the launch is where this gate's decisions count."""
+    return launch.state in (course.STARTED if gate.is_after else (State.PENDING_APPROVAL,))
 
 
 def revoke(launch: Launch, *, gate: str, actor: Actor, channel: Channel, at: datetime) -> Launch:
-    """Take back one's decision, while the launch still waits for approval; a gate that was GO may open again.
+    """Take back one's decision, while it still matters; a gate that was GO may open again.
 
-    Taking back what is taken back already changes nothing.
+    Whoever delegated may take back what was decided in their place. Taking back what is taken back already
+    changes nothing.
 
     Raises:
-        GateNotOpenError: the actor has no decision to take back.
+        GateNotOpenError: the actor has no decision to take back, or the gate after the launch has closed.
         TransitionNotAllowedError: the launch waits no longer.
     """
     this = launch.gate(gate)
-    if this.took_back(actor):
-        return launch
     before = this.decision_of(actor)
     if before is None:
+        if this.took_back(actor):
+            return launch
         raise GateNotOpenError(gate, "without a decision of yours")
-    launch.require("revoke a decision on", State.PENDING_APPROVAL)
-    changed = this.voided(frozenset({actor}), REVOKED).short_of_quorum()
-    launch = _with_gate(launch, changed)
-    launch = launch.happened(at, _decision_event(launch, changed, actor, "revoke", channel))
-    return _advance(launch, at).next_version()
+    launch.require(Command.REVOKE)
+    if not _takes_decisions(launch, this):
+        raise TransitionNotAllowedError(TABLE[Command.REVOKE].words, launch.state)
+    if this.is_after and this.state is not GateState.OPEN:
+        raise GateNotOpenError(gate, this.state)
+    changed = this.voided(frozenset({before.actor}), REVOKED).short_of_quorum("a decision was taken back")
+    told = msgspec.structs.replace(before, actor=actor, channel=channel, instead_of=None)
+    launch = course.with_gate(launch, changed)
+    launch = launch.happened(at, course.decision_event(launch, changed, told, "revoke"))
+    return course.advance(launch, at).next_version()
+
+
+def note(
+    launch: Launch, *, gate: str, actor: Actor, text: str, eligible: frozenset[Actor], at: datetime
+) -> Launch:
+    """Keep what a system says of how far it is; that decides nothing.
+
+    Raises:
+        SelfApprovalError, NotEligibleError, GateNotOpenError, TooManyNotesError, NotFoundError: nothing is
+            changed.
+    """
+    this = launch.gate(gate)
+    _seat(launch, this, actor, eligible, NOBODY)
+    launch.require(Command.NOTE)
+    changed = this.noted(Note(actor=actor, at=at, text=text))
+    if changed is this:
+        return launch
+    launch = course.with_gate(launch, changed)
+    noted = event.GateNoted(launch=launch.facts, gate=gate, round=changed.round, actor=actor, note=text)
+    return course.due(launch.happened(at, noted)).next_version()
+
+
+def amend(
+    launch: Launch,
+    *,
+    question: Question,
+    gates: tuple[Gate, ...],
+    bundle: str,
+    groups: tuple[str, ...],
+    actor: Actor,
+    at: datetime,
+    owners: tuple[Actor, ...] = (),
+) -> Launch:
+    """Ask for something else instead: all decisions and codes are void, the gates (judged anew) open again.
+
+    Raises:
+        TransitionNotAllowedError: it waits no longer.
+    """
+    if question.digest == launch.digest:
+        return launch
+    launch.require(Command.AMEND)
+    return _amended(launch, question, gates, bundle, groups, actor, owners, (), at)
+
+
+def accept(
+    launch: Launch,
+    *,
+    digest: str,
+    gates: tuple[Gate, ...],
+    bundle: str,
+    groups: tuple[str, ...],
+    actor: Actor,
+    at: datetime,
+    owners: tuple[Actor, ...] = (),
+) -> Launch:
+    """Ask for what an approver offered instead; whoever offered it has said go to just that.
+
+    Raises:
+        NotFoundError: there is no such offer.
+        TransitionNotAllowedError: it waits no longer.
+    """
+    if launch.digest == digest and launch.was is not None:
+        return launch
+    launch.require(Command.ACCEPT)
+    offer = launch.offer(digest)
+    promise = Promise(offer.gate, offer.actor, offer.digest)
+    return _amended(launch, offer.question, gates, bundle, groups, actor, owners, (promise,), at)
+
+
+def _amended(
+    launch: Launch,
+    question: Question,
+    gates: tuple[Gate, ...],
+    bundle: str,
+    groups: tuple[str, ...],
+    actor: Actor,
+    owners: tuple[Actor, ...],
+    promised: tuple[Promise, ...],
+    at: datetime,
+) -> Launch:
+    """Put another question in the place of this one; no round that was ever open comes again."""
+    previous, before = launch.digest, launch.question
+    last = max((gate.round for gate in launch.gates), default=0)
+    for gate in course.open_gates(launch):
+        launch = course.put(launch, gate.closed(GateState.CANCELLED), at, "amended")
+    launch = launch.changed(
+        state=State.PENDING_APPROVAL if _held_up(gates) else State.PENDING,
+        question=question,
+        digest=question.digest,
+        bundle=bundle,
+        groups=groups,
+        gates=tuple(msgspec.structs.replace(gate, round=last) for gate in gates),
+        owners=tuple(dict.fromkeys((*launch.owners, *owners))),
+        amended_by=tuple(dict.fromkeys((*launch.amended_by, actor))),
+        was=before,
+        offers=(),
+        promised=promised,
+    )
+    amended = event.LaunchAmended(
+        launch=launch.facts,
+        actor=actor,
+        previous=previous,
+        changes=plan.changes(before, question),
+        gates=tuple(gate.name for gate in gates),
+    )
+    return _await(launch.happened(at, amended), at).next_version()
+
+
+def offer(
+    launch: Launch,
+    *,
+    gate: str,
+    actor: Actor,
+    question: Question,
+    comment: str | None,
+    eligible: frozenset[Actor],
+    at: datetime,
+    delegated: Mapping[Actor, frozenset[Actor]] = NOBODY,
+) -> Launch:
+    """Say what one would say go to instead: the same for less, or for a shorter time. It replaces one's last.
+
+    Raises:
+        SelfApprovalError, NotEligibleError, GateNotOpenError, TransitionNotAllowedError, NotFoundError,
+        InvalidError: it is not less than what is asked; nothing is changed.
+    """
+    this = launch.gate(gate)
+    _seat(launch, this, actor, eligible, delegated)
+    launch.require(Command.OFFER)
+    this.require_open(at)
+    if this.is_after:
+        raise GateNotOpenError(gate, "after the launch")
+    _require_less(launch.question, question)
+    made = Offer(gate=gate, actor=actor, question=question, digest=question.digest, at=at, comment=comment)
+    known = next((one for one in launch.offers if one.actor == actor), None)
+    if known is not None and (known.digest, known.gate, known.comment) == (made.digest, gate, comment):
+        return launch
+    others = tuple(one for one in launch.offers if one.actor != actor)
+    launch = launch.changed(offers=(*others, made)[-MOST_OFFERS:])
+    told = event.LaunchOffered(
+        launch=launch.facts,
+        gate=gate,
+        actor=actor,
+        offer=made.digest,
+        changes=plan.changes(launch.question, question),
+        price=question.price,
+    )
+    return course.due(launch.happened(at, told)).next_version()
+
+
+def _require_less(asked: Question, offered: Question) -> None:
+    """Raise InvalidError unless the offer is less: not dearer in any way, and not the same."""
+    if offered.digest == asked.digest:
+        raise InvalidError(Fault("/parameters", "offer", "is what is asked for already"))
+    then, now = asked.price, offered.price
+    if now.currency != then.currency or now.hourly > then.hourly or now.worst_case > then.worst_case:
+        raise InvalidError(Fault("/parameters", "offer", "costs more than what is asked for"))
+    if duration.parse(offered.lease) > duration.parse(asked.lease):
+        raise InvalidError(Fault("/lease", "offer", "is longer than what is asked for"))
 
 
 def cancel(launch: Launch, *, actor: Actor, at: datetime) -> Launch:
@@ -136,63 +372,133 @@ def cancel(launch: Launch, *, actor: Actor, at: datetime) -> Launch:
     """
     if launch.state is State.CANCELLED:
         return launch
-    launch.require("cancel", State.PENDING_APPROVAL, State.PENDING)
-    launch = _end(launch, State.CANCELLED, at)
+    launch.require(Command.CANCEL)
+    launch = course.end(launch, State.CANCELLED, at)
     return launch.happened(at, event.LaunchCancelled(launch=launch.facts, actor=actor)).next_version()
 
 
-def reopen(launch: Launch, *, lost: dict[str, frozenset[Actor]], at: datetime) -> Launch:
-    """Before the launch: decisions of actors who lost their authority count no longer, by gate name.
+def reopen(launch: Launch, *, lost: Mapping[str, frozenset[Actor]], at: datetime) -> Launch:
+    """Before the launch, open again what does not say go any more; of several stages, the first one first.
 
-    A gate that falls below its quorum opens again, for a new round; of several stages, the first one first.
+    By gate name, decisions of actors who `lost` their authority count no longer, nor of those in whose place
+    they were made; nor do decisions that were made too long ago. A window that has closed is waited for again.
 
     Raises:
         TransitionNotAllowedError: the launch is not PENDING.
     """
-    launch.require("reopen", State.PENDING)
-    gates = tuple(
-        gate.lost(lost[gate.name]).short_of_quorum() if gate.name in lost else gate for gate in launch.gates
-    )
+    launch.require(Command.REOPEN)
+    gates = tuple(_unready(gate, lost.get(gate.name, frozenset()), at) for gate in launch.gates)
     if gates == launch.gates:
         return launch
-    launch = launch.changed(state=State.PENDING_APPROVAL, cleared_at=None, gates=gates)
-    return _advance(launch, at).next_version()
+    launch = launch.changed(gates=gates)
+    if all(gate.says_go for gate in gates if not gate.is_after):
+        return launch.next_version()
+    launch = launch.changed(state=State.PENDING_APPROVAL, cleared_at=None)
+    return course.advance(launch, at).next_version()
+
+
+def _unready(gate: Gate, lost: frozenset[Actor], at: datetime) -> Gate:
+    """Return the gate waiting again if it does not say go now; the same gate if it does."""
+    if gate.is_after:
+        return gate
+    if gate.window is not None and gate.kind == "timer" and not gate.window.is_open(at):
+        return gate.waiting("its window has closed")
+    if lost:
+        gate = gate.lost(lost).short_of_quorum(LOST)
+    return gate.lapsed(at).short_of_quorum(LAPSED)
+
+
+def ask_more(launch: Launch, *, gates: tuple[Gate, ...], at: datetime) -> Launch:
+    """Before the launch, put it behind more gates, which policy asks for by now: a budget that others used up.
+
+    Raises:
+        TransitionNotAllowedError: the launch is not PENDING.
+    """
+    launch.require(Command.ASK_MORE)
+    known = {gate.name for gate in launch.gates}
+    more = tuple(gate for gate in gates if gate.name not in known)
+    if not more:
+        return launch
+    launch = launch.changed(gates=(*launch.gates, *more))
+    if not _held_up(more):
+        return launch.next_version()
+    launch = launch.changed(state=State.PENDING_APPROVAL, cleared_at=None)
+    return _await(launch, at).next_version()
 
 
 def claim(launch: Launch, *, at: datetime) -> Launch:
     """Take the launch for launching.
 
     Raises:
-        TransitionNotAllowedError: it is not PENDING, or a gate is not GO.
+        TransitionNotAllowedError: it is not PENDING, or a gate does not say go to just this digest, now.
     """
-    launch.require("launch", State.PENDING)
+    launch.require(Command.CLAIM)
+    words = TABLE[Command.CLAIM].words
+    if launch.question.launch_by is not None and at >= launch.question.launch_by:
+        raise TransitionNotAllowedError(words, f"{launch.state} and too late")
     for gate in launch.gates:
-        if gate.state is not GateState.GO or gate.approvals < gate.quorum:
-            raise TransitionNotAllowedError("launch", f"{launch.state} with gate {gate.name!r} {gate.state}")
-    cleared = [one.seq for one in launch.history if one.type == event.LaunchCleared.type]
-    return launch.changed(state=State.LAUNCHING).cued(at, *cleared[-1:]).changed(updated_at=at).next_version()
+        if gate.is_after:
+            continue
+        if not gate.says_go or any(one.digest != launch.digest for one in gate.counting):
+            raise TransitionNotAllowedError(words, f"{launch.state} with gate {gate.name!r} {gate.state}")
+        if _unready(gate, frozenset(), at) is not gate:
+            raise TransitionNotAllowedError(words, f"{launch.state} with gate {gate.name!r} GO no longer")
+    told = [one.seq for one in launch.history if one.type == event.LaunchCleared.type]
+    return launch.changed(state=State.LAUNCHING, updated_at=at).cued(at, *told[-1:]).next_version()
+
+
+def expire(launch: Launch, *, why: str, at: datetime) -> Launch:
+    """End a launch that came too late.
+
+    Raises:
+        TransitionNotAllowedError: it is not PENDING.
+    """
+    if launch.state is State.EXPIRED:
+        return launch
+    launch.require(Command.EXPIRE)
+    return course.expired(launch, [], why, at).next_version()
 
 
 def record_started(launch: Launch, *, resources: tuple[str, ...], at: datetime) -> Launch:
-    """Record what the engine made; the lease begins.
+    """Record what the engine made; the lease begins, and gates that stand after the launch open.
+
+    Where nothing was made that could be stopped, it has ended with its start.
 
     Raises:
         TransitionNotAllowedError: it is not LAUNCHING.
     """
-    launch.require("record the start of", State.LAUNCHING)
+    launch.require(Command.RECORD_STARTED)
     launch = launch.changed(
         state=State.RUNNING,
         failure=None,
         resources=tuple(Resource(one) for one in resources),
         lease_ends_at=at + duration.parse(launch.question.lease),
     )
-    launch = launch.happened(
+    launch = _started(launch, at)
+    if not resources:
+        launch = _terminated(launch, at)
+    return course.advance(launch, at).next_version()
+
+
+def _started(launch: Launch, at: datetime) -> Launch:
+    return launch.happened(
         at,
         event.LaunchStarted(
-            launch=launch.facts, approvers=launch.approvers, attempt=launch.attempt, resources=resources
+            launch=launch.facts,
+            approvers=launch.approvers,
+            attempt=launch.attempt,
+            resources=tuple(one.id for one in launch.resources),
         ),
     )
-    return _resting(launch).next_version()
+
+
+def _terminated(launch: Launch, at: datetime) -> Launch:
+    """End it: systems and timers after the launch have nothing to look at any more, a review still has."""
+    launch = launch.changed(state=State.TERMINATED, wanted=None, wanted_by=None)
+    for gate in launch.gates:
+        if gate.kind != "human" and gate.state in (GateState.OPEN, GateState.WAITING):
+            launch = course.put(launch, gate.closed(GateState.CANCELLED), at)
+    return launch.happened(at, event.LaunchTerminated(launch=launch.facts))
 
 
 def record_failed(launch: Launch, *, code: str, message: str, at: datetime) -> Launch:
@@ -201,7 +507,7 @@ def record_failed(launch: Launch, *, code: str, message: str, at: datetime) -> L
     Raises:
         TransitionNotAllowedError: it is neither PENDING nor LAUNCHING.
     """
-    launch.require("record the failure of", State.PENDING, State.LAUNCHING)
+    launch.require(Command.RECORD_FAILED)
     launch = launch.changed(
         state=State.FAILED, failure=Failure(code=code, message=message, attempt=launch.attempt)
     ).settled()
@@ -217,10 +523,18 @@ def retry(launch: Launch, *, at: datetime) -> Launch:
     Raises:
         TransitionNotAllowedError: it has not failed.
     """
-    if launch.attempt > 1 and launch.state in (State.PENDING, State.LAUNCHING, State.RUNNING):
+    if launch.attempt > 1 and launch.state in TABLE[Command.RETRY].vain:
         return launch
-    launch.require("retry", State.FAILED)
-    return _clear(launch.changed(state=State.PENDING, attempt=launch.attempt + 1), at).next_version()
+    launch.require(Command.RETRY)
+    again = launch.changed(state=State.PENDING, attempt=launch.attempt + 1)
+    return course.cleared(again, at).next_version()
+
+
+_CHANGES: dict[Wanted, Command] = {
+    "stop": Command.STOP,
+    "start": Command.START,
+    "terminate": Command.TERMINATE,
+}
 
 
 def change(launch: Launch, *, wanted: Wanted, actor: Actor, at: datetime) -> Launch:
@@ -229,27 +543,15 @@ def change(launch: Launch, *, wanted: Wanted, actor: Actor, at: datetime) -> Lau
     Raises:
         TransitionNotAllowedError: it is not in a state where that makes sense.
     """
-    if wanted == "stop" and launch.state is State.STOPPED and launch.wanted is None:
-        return launch
-    if wanted == "start" and launch.state is State.RUNNING and launch.wanted is None:
-        return launch
-    if wanted == "terminate" and launch.state is State.TERMINATED:
-        return launch
-    if launch.wanted == wanted:
+    command = _CHANGES[wanted]
+    if launch.wanted == wanted or (launch.wanted is None and launch.state in TABLE[command].vain):
         return launch
     if launch.wanted == "terminate":
         raise TransitionNotAllowedError(wanted, f"{launch.state} and being terminated")
-    launch.require(wanted, *_CHANGEABLE[wanted])
+    launch.require(command)
     launch = launch.changed(wanted=wanted, wanted_by=actor)
     launch = launch.happened(at, event.LaunchChangeRequested(launch=launch.facts, wanted=wanted, actor=actor))
-    return _no_later_than_clock(launch.cued(at, launch.seq)).next_version()
-
-
-_CHANGEABLE: dict[Wanted, tuple[State, ...]] = {
-    "stop": (State.RUNNING,),
-    "start": (State.STOPPED,),
-    "terminate": (State.RUNNING, State.STOPPED),
-}
+    return course.rest(launch, at).next_version()
 
 
 def change_failed(launch: Launch, *, code: str, message: str, at: datetime) -> Launch:
@@ -263,7 +565,7 @@ def change_failed(launch: Launch, *, code: str, message: str, at: datetime) -> L
     launch = launch.changed(
         wanted=None, wanted_by=None, failure=Failure(code=code, message=message, attempt=launch.attempt)
     )
-    launch = _resting(launch.happened(at, failed))
+    launch = course.rest(launch.happened(at, failed), at)
     if launch.lease_ends_at is not None and launch.lease_ends_at <= at:
         launch = launch.changed(due_at=at + CUE_LONGEST)
     return launch.next_version()
@@ -277,7 +579,7 @@ def observe(
     The very same launch is returned where this was known, or where the launch is not live.
     """
     known = {one.id: one for one in launch.resources}
-    if launch.state not in (State.RUNNING, State.STOPPED) or resource not in known:
+    if launch.state not in TABLE[Command.OBSERVE].leads or resource not in known:
         return launch
     if known[resource].state in (state, "terminated"):
         return launch
@@ -289,183 +591,16 @@ def observe(
     )
     states = {one.state for one in launch.resources}
     if states == {"terminated"}:
-        launch = launch.changed(state=State.TERMINATED, wanted=None, wanted_by=None).settled()
-        launch = launch.happened(at, event.LaunchTerminated(launch=launch.facts))
+        launch = course.advance(_terminated(launch, at), at)
     elif states <= {"stopped", "terminated"} and launch.state is State.RUNNING:
         launch = launch.changed(state=State.STOPPED)
-        launch = _met(launch, "stop").happened(at, event.LaunchStopped(launch=launch.facts))
+        launch = _met(launch, "stop", at).happened(at, event.LaunchStopped(launch=launch.facts))
     elif states & {"pending", "running"} and launch.state is State.STOPPED:
-        launch = launch.changed(state=State.RUNNING)
-        launch = _met(launch, "start").happened(
-            at,
-            event.LaunchStarted(
-                launch=launch.facts,
-                approvers=launch.approvers,
-                attempt=launch.attempt,
-                resources=tuple(one.id for one in launch.resources),
-            ),
-        )
+        launch = _started(_met(launch.changed(state=State.RUNNING), "start", at), at)
     return launch.next_version()
 
 
-def tick(launch: Launch, *, at: datetime) -> Launch:
-    """Do what time asks for: expire a gate, end a lease, or give a cue that nobody acted on again."""
-    if launch.due_at is None or at < launch.due_at:
-        return launch
-    if launch.state is State.PENDING_APPROVAL:
-        late = [gate for gate in _open_gates(launch) if gate.expires_at is not None and at >= gate.expires_at]
-        if late:
-            return _expire(launch, late, at).next_version()
-    if (
-        launch.state in (State.RUNNING, State.STOPPED)
-        and launch.lease_ends_at is not None
-        and at >= launch.lease_ends_at
-        and launch.wanted != "terminate"
-    ):
-        return change(launch, wanted="terminate", actor=SYSTEM, at=at)
-    return _no_later_than_clock(launch.cued_again(at)).next_version()
-
-
-def _with_gate(launch: Launch, changed: Gate) -> Launch:
-    return launch.changed(gates=tuple(changed if one.name == changed.name else one for one in launch.gates))
-
-
-def _open_gates(launch: Launch) -> list[Gate]:
-    return [gate for gate in launch.gates if gate.state is GateState.OPEN]
-
-
-def _open(launch: Launch, gate: Gate, at: datetime) -> Launch:
-    opened = gate.opened(at)
-    return _with_gate(launch, opened).happened(at, _opened_event(launch, opened))
-
-
-def _opened_event(launch: Launch, opened: Gate) -> event.GateOpened:
-    assert opened.expires_at is not None  # noqa: S101 - an open gate has it
-    return event.GateOpened(
-        launch=launch.facts,
-        gate=opened.name,
-        stage=opened.stage,
-        round=opened.round,
-        quorum=opened.quorum,
-        approvers=opened.approvers,
-        expires_at=opened.expires_at,
-    )
-
-
-def _decision_event(
-    launch: Launch,
-    gate: Gate,
-    actor: Actor,
-    verdict: Literal["approve", "reject", "revoke"],
-    channel: Channel,
-) -> event.GateDecided:
-    return event.GateDecided(
-        launch=launch.facts,
-        gate=gate.name,
-        round=gate.round,
-        actor=actor,
-        verdict=verdict,
-        channel=channel,
-        approvals=gate.approvals,
-        quorum=gate.quorum,
-    )
-
-
-def _advance(launch: Launch, at: datetime) -> Launch:
-    """Draw the consequences of the gates as they stand: reject, clear, or open the stage that is next."""
-    for gate in launch.gates:
-        if gate.state is GateState.NO_GO:
-            actor = next(one.actor for one in gate.counting if one.verdict == "reject")
-            launch = _end(launch, State.REJECTED, at)
-            return launch.happened(at, event.LaunchRejected(launch=launch.facts, gate=gate.name, actor=actor))
-    stage = stage_to_open(launch.gates)
-    if stage is None:
-        return _clear(launch.changed(state=State.PENDING), at)
-    for gate in launch.gates:
-        if gate.stage == stage and gate.state is GateState.WAITING:
-            launch = _open(launch, gate, at)
-    return _awaiting(launch, at)
-
-
-_OUTCOMES: dict[GateState, Outcome] = {
-    GateState.GO: "go",
-    GateState.NO_GO: "no_go",
-    GateState.EXPIRED: "expired",
-    GateState.CANCELLED: "cancelled",
-}
-
-
-def _closed_event(launch: Launch, gate: Gate) -> event.GateClosed:
-    return event.GateClosed(
-        launch=launch.facts, gate=gate.name, round=gate.round, outcome=_OUTCOMES[gate.state]
-    )
-
-
-def _expire(launch: Launch, late: list[Gate], at: datetime) -> Launch:
-    """End the launch because these gates were not decided in time; the others are not late, but cancelled."""
-    for gate in late:
-        expired = gate.closed(GateState.EXPIRED)
-        launch = _with_gate(launch, expired).happened(at, _closed_event(launch, expired))
-    launch = _end(launch, State.EXPIRED, at)
-    return launch.happened(at, event.LaunchExpired(launch=launch.facts, gate=late[0].name))
-
-
-def _end(launch: Launch, state: State, at: datetime) -> Launch:
-    """End the launch: every gate that is open or waits is cancelled, no alarm rings."""
-    open_gates = _open_gates(launch)
-    launch = launch.changed(
-        state=state,
-        gates=tuple(
-            gate.closed(GateState.CANCELLED) if gate.state in (GateState.OPEN, GateState.WAITING) else gate
-            for gate in launch.gates
-        ),
-    ).settled()
-    for gate in open_gates:
-        launch = launch.happened(at, _closed_event(launch, gate.closed(GateState.CANCELLED)))
-    return launch
-
-
-def _clear(launch: Launch, at: datetime) -> Launch:
-    launch = launch.changed(cleared_at=at)
-    cleared = event.LaunchCleared(launch=launch.facts, approvers=launch.approvers, attempt=launch.attempt)
-    launch = launch.happened(at, cleared)
-    return launch.cued(at, launch.seq)
-
-
-def _awaiting(launch: Launch, at: datetime) -> Launch:
-    """Cue the openings of the gates that are open now; the alarm is that, or the first expiry.
-
-    An opening so long ago that it leaves the history with this save is told anew: only what is on the item
-    can be cued.
-    """
-    told = {
-        (one.data["gate"], one.data["round"]): one.seq
-        for one in launch.kept
-        if one.type == event.GateOpened.type
-    }
-    seqs = []
-    for gate in _open_gates(launch):
-        if (gate.name, gate.round) not in told:
-            launch = launch.happened(at, _opened_event(launch, gate))
-        seqs.append(told.get((gate.name, gate.round), launch.seq))
-    return _no_later_than_clock(launch.cued(at, *seqs))
-
-
-def _no_later_than_clock(launch: Launch) -> Launch:
-    """Keep the alarm of the cue, unless a gate expires or the lease ends before it."""
-    ends = [gate.expires_at for gate in _open_gates(launch)]
-    if launch.wanted != "terminate":
-        ends.append(launch.lease_ends_at)
-    due = min((one for one in (launch.due_at, *ends) if one is not None), default=None)
-    return launch.changed(due_at=due)
-
-
-def _met(launch: Launch, wanted: Wanted) -> Launch:
+def _met(launch: Launch, wanted: Wanted, at: datetime) -> Launch:
     if launch.wanted != wanted:
         return launch
-    return _resting(launch.changed(wanted=None, wanted_by=None))
-
-
-def _resting(launch: Launch) -> Launch:
-    """Nobody must act; the alarm is the end of the lease."""
-    return launch.settled().changed(due_at=launch.lease_ends_at)
+    return course.rest(launch.changed(wanted=None, wanted_by=None), at)

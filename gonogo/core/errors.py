@@ -6,7 +6,8 @@ GonogoError
 │   └── BundleRefusedError       a policy bundle breaks a rule
 ├── NotAuthenticatedError        no proof of who is asking
 ├── NotPermittedError            known, but may not
-│   ├── SelfApprovalError        asked for it, so may not decide it
+│   ├── SelfApprovalError        asked for it, or changed it, so may not decide it
+│   ├── UnreviewedError          broke the glass before, and that is not reviewed yet
 │   └── NotEligibleError         not among those who may decide this gate
 ├── NotFoundError                no such thing, or none that the caller may know of
 │   └── TokenInvalidError        one answer, whatever is wrong with an approval token
@@ -16,6 +17,7 @@ GonogoError
 │   ├── StalePriceError          the price that was approved no longer holds
 │   ├── GateNotOpenError
 │   ├── AlreadyDecidedError      the same actor has decided otherwise
+│   ├── TooManyNotesError        a hook has left as many notes as it may
 │   └── KeyReusedError           an Idempotency-Key came back with another body
 ├── BusyError                    others kept changing the item; nothing was changed, try again
 ├── PolicyMissingError           no bundle: nothing is permitted
@@ -76,11 +78,22 @@ class NotPermittedError(GonogoError):
 
 
 class SelfApprovalError(NotPermittedError):
-    """Whoever asked, or is asked for, never decides."""
+    """Whoever asked, is asked for, has changed it, or owns a service that did, never decides."""
 
     def __init__(self) -> None:
         """Say the rule."""
-        super().__init__("You asked for this launch, or it is asked for you: somebody else must decide.")
+        super().__init__(
+            "You asked for this launch, changed it, or it is asked for you: somebody else must decide."
+        )
+
+
+class UnreviewedError(NotPermittedError):
+    """Whoever broke the glass, and was not reviewed yet, may not break it again."""
+
+    def __init__(self, launch: str) -> None:
+        """Name the launch that is to be reviewed first."""
+        self.launch = launch
+        super().__init__(f"Your last break-glass launch, {launch}, is not reviewed yet: that comes first.")
 
 
 class NotEligibleError(NotPermittedError):
@@ -150,6 +163,14 @@ class AlreadyDecidedError(ConflictError):
         super().__init__(
             f"You have decided the gate {gate!r} already: {verdict}. While it waits, you may revoke that."
         )
+
+
+class TooManyNotesError(ConflictError):
+    """A hook has left as many progress notes on the gate as it may."""
+
+    def __init__(self, gate: str, most: int) -> None:
+        """Name the gate and the limit."""
+        super().__init__(f"The gate {gate!r} has {most} notes already, which is the most it may have.")
 
 
 class KeyReusedError(ConflictError):

@@ -76,6 +76,7 @@ class LaunchRequested(LaunchData, frozen=True, kw_only=True):
 
     type = "launch.requested"
     gates: tuple[str, ...]
+    break_glass: bool = False
 
 
 class LaunchAwaitingApproval(LaunchData, frozen=True, kw_only=True):
@@ -86,7 +87,10 @@ class LaunchAwaitingApproval(LaunchData, frozen=True, kw_only=True):
 
 
 class GateOpened(LaunchData, frozen=True, kw_only=True):
-    """A gate takes decisions until `expires_at`, from any `quorum` of `approvers`."""
+    """A gate takes decisions until `expires_at`, from any `quorum` of `approvers`; a timer goes at `goes_at`.
+
+    `why` says why it opens again, where it was GO before.
+    """
 
     type = "gate.opened"
     gate: str
@@ -94,7 +98,11 @@ class GateOpened(LaunchData, frozen=True, kw_only=True):
     round: int
     quorum: int
     approvers: tuple[Actor, ...]
-    expires_at: datetime
+    expires_at: datetime | None
+    kind: Literal["human", "hook", "timer"] = "human"
+    place: Literal["before_approval", "approval", "before_launch", "after_launch"] = "approval"
+    goes_at: datetime | None = None
+    why: str | None = None
 
 
 class GateDecided(LaunchData, frozen=True, kw_only=True):
@@ -105,9 +113,39 @@ class GateDecided(LaunchData, frozen=True, kw_only=True):
     round: int
     actor: Actor
     verdict: Literal["approve", "reject", "revoke"]
-    channel: Literal["api", "link", "webhook"]
+    channel: Literal["api", "link", "webhook", "offer"]
     approvals: int
     quorum: int
+    instead_of: Actor | None = None
+
+
+class GateNoted(LaunchData, frozen=True, kw_only=True):
+    """A hook says how far it is; that decides nothing."""
+
+    type = "gate.noted"
+    gate: str
+    round: int
+    actor: Actor
+    note: str
+
+
+class GateEscalated(LaunchData, frozen=True, kw_only=True):
+    """Nobody decided in time, so these `approvers` may decide too; or decide in a hook's stead."""
+
+    type = "gate.escalated"
+    gate: str
+    round: int
+    to: str
+    approvers: tuple[Actor, ...]
+
+
+class ApproverReminded(LaunchData, frozen=True, kw_only=True):
+    """An open gate is reminded of, for the `number`th time in this round."""
+
+    type = "approver.reminded"
+    gate: str
+    round: int
+    number: int
 
 
 class GateClosed(LaunchData, frozen=True, kw_only=True):
@@ -116,7 +154,46 @@ class GateClosed(LaunchData, frozen=True, kw_only=True):
     type = "gate.closed"
     gate: str
     round: int
-    outcome: Literal["go", "no_go", "expired", "cancelled"]
+    outcome: Literal["go", "no_go", "expired", "cancelled", "escalated", "amended"]
+    passed: str | None = None
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One thing that differs between two versions of what is asked; None where it stands in one only."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+
+class LaunchAmended(LaunchData, frozen=True, kw_only=True):
+    """Whoever asked changed it: another plan and digest, all decisions void, the gates judged anew."""
+
+    type = "launch.amended"
+    actor: Actor
+    previous: str
+    changes: tuple[Change, ...]
+    gates: tuple[str, ...]
+
+
+class LaunchOffered(LaunchData, frozen=True, kw_only=True):
+    """An approver would say go to less; whoever asked may accept `offer`, the digest of that, in one step."""
+
+    type = "launch.offered"
+    gate: str
+    actor: Actor
+    offer: str
+    changes: tuple[Change, ...]
+    price: Price
+
+
+class GlassBroken(LaunchData, frozen=True, kw_only=True):
+    """Somebody launches at once in an emergency: these groups are told, and `gate` reviews it afterwards."""
+
+    type = "glass.broken"
+    actor: Actor
+    groups: tuple[str, ...]
+    gate: str
 
 
 class LaunchCleared(LaunchData, frozen=True, kw_only=True):
@@ -153,10 +230,11 @@ class LaunchRejected(LaunchData, frozen=True, kw_only=True):
 
 
 class LaunchExpired(LaunchData, frozen=True, kw_only=True):
-    """A gate was not decided in time."""
+    """A gate was not decided in time, or the launch itself came too late: then `gate` is null."""
 
     type = "launch.expired"
-    gate: str
+    gate: str | None
+    why: str | None = None
 
 
 class LaunchCancelled(LaunchData, frozen=True, kw_only=True):
@@ -239,6 +317,39 @@ class DeliveryDue(Data, frozen=True, kw_only=True):
 
     type = "delivery.due"
     launch: str
+
+
+class ApproverDelegated(Data, frozen=True, kw_only=True):
+    """Until `until`, `to` may decide in `actor`'s place; withdrawn where `until` is not after `since`."""
+
+    type = "approver.delegated"
+    actor: Actor
+    to: Actor
+    since: datetime
+    until: datetime
+    by: Actor
+
+
+class BudgetReserved(Data, frozen=True, kw_only=True):
+    """A launch holds so much of a cost center's month; `committed` is what all of them hold and have spent."""
+
+    type = "budget.reserved"
+    cost_center: str
+    month: str
+    launch: str
+    amount: Decimal
+    committed: Decimal
+
+
+class BudgetReleased(Data, frozen=True, kw_only=True):
+    """A launch has ended: of what it held, `spent` stays spent."""
+
+    type = "budget.released"
+    cost_center: str
+    month: str
+    launch: str
+    spent: Decimal
+    committed: Decimal
 
 
 class BundlePublished(Data, frozen=True, kw_only=True):

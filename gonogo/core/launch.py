@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Literal
 
 import msgspec
@@ -17,26 +16,11 @@ from gonogo.core.event import LaunchFacts
 from gonogo.core.gates import Gate
 from gonogo.core.item import Item, Listed
 from gonogo.core.plan import Question
-
-
-class State(StrEnum):
-    """Where a launch stands; the last five are final, but for a retry of FAILED."""
-
-    PENDING_APPROVAL = "PENDING_APPROVAL"
-    PENDING = "PENDING"
-    LAUNCHING = "LAUNCHING"
-    RUNNING = "RUNNING"
-    STOPPED = "STOPPED"
-    TERMINATED = "TERMINATED"
-    REJECTED = "REJECTED"
-    EXPIRED = "EXPIRED"
-    CANCELLED = "CANCELLED"
-    FAILED = "FAILED"
-
+from gonogo.core.states import TABLE, Command, State
 
 Wanted = Literal["stop", "start", "terminate"]
 InstanceState = Literal["pending", "running", "stopped", "terminated"]
-Outcome = Literal["go", "no_go", "expired", "cancelled"]
+Outcome = Literal["go", "no_go", "expired", "cancelled", "escalated", "amended"]
 
 
 class Resource(msgspec.Struct, frozen=True):
@@ -55,6 +39,25 @@ class Failure(msgspec.Struct, frozen=True):
     attempt: int
 
 
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an approver of `gate` would say go to instead: less, or for a shorter time."""
+
+    gate: str
+    actor: Actor
+    question: Question
+    digest: str
+    at: datetime
+    comment: str | None = None
+
+
+class Promise(msgspec.Struct, frozen=True):
+    """Whose offer was accepted: when the gate opens, the actor has said go to just this digest."""
+
+    gate: str
+    actor: Actor
+    digest: str
+
+
 class LaunchSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What lists show of a launch."""
 
@@ -70,7 +73,11 @@ class LaunchSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Launch(Item, frozen=True, kw_only=True):
-    """One launch request with its gates, decisions and history; its `nonce` is shown to nobody."""
+    """One launch request with its gates, decisions and history; its `nonce` is shown to nobody.
+
+    It waits until `waits_until` at the latest. `was` is what was asked before it was amended, `offers` what
+    approvers would say go to instead, `tells` the groups that are told of a broken glass.
+    """
 
     kind = "launch"
 
@@ -90,11 +97,30 @@ class Launch(Item, frozen=True, kw_only=True):
     wanted: Wanted | None = None
     wanted_by: Actor | None = None
     lease_ends_at: datetime | None = None
+    waits_until: datetime | None = None
+    owners: tuple[Actor, ...] = ()
+    amended_by: tuple[Actor, ...] = ()
+    was: Question | None = None
+    offers: tuple[Offer, ...] = ()
+    promised: tuple[Promise, ...] = ()
+    tells: tuple[str, ...] = ()
 
     @property
     def askers(self) -> frozenset[Actor]:
-        """Whoever asked and whoever it is asked for: they never decide."""
+        """Whoever asked and whoever it is asked for."""
         return frozenset(actor for actor in (self.question.requester, self.question.on_behalf_of) if actor)
+
+    @property
+    def barred(self) -> frozenset[Actor]:
+        """Whoever never decides: who asked, for whom, who changed it, and who owns a service among them."""
+        return self.askers | frozenset(self.owners) | frozenset(self.amended_by)
+
+    @property
+    def review(self) -> Gate | None:
+        """The gate that reviews a broken glass; None where the glass is whole."""
+        if not self.question.break_glass:
+            return None
+        return next((one for one in self.gates if one.is_after and one.kind == "human"), None)
 
     @property
     def approvers(self) -> tuple[Actor, ...]:
@@ -156,10 +182,22 @@ class Launch(Item, frozen=True, kw_only=True):
                 return gate
         raise NotFoundError(f"The launch has no gate {name!r}.")
 
-    def require(self, command: str, *states: State) -> None:
-        """Raise TransitionNotAllowedError unless the launch is in one of the states."""
-        if self.state not in states:
-            raise TransitionNotAllowedError(command, self.state)
+    def offer(self, digest: str) -> Offer:
+        """Return the offer of this digest.
+
+        Raises:
+            NotFoundError: nobody has made it, or the launch has been amended since.
+        """
+        for offer in self.offers:
+            if offer.digest == digest:
+                return offer
+        raise NotFoundError("The launch has no such offer: it may have been amended since.")
+
+    def require(self, command: Command) -> None:
+        """Raise TransitionNotAllowedError unless the table allows the command in this state."""
+        rule = TABLE[command]
+        if self.state not in rule.leads:
+            raise TransitionNotAllowedError(rule.words, self.state)
 
     def client_token(self, part: int = 1) -> str:
         """Return the engine's idempotency token for this attempt: at most 64 ASCII characters, as EC2 asks.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from decimal import ROUND_UP, Decimal, InvalidOperation
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 from gonogo.core import canonical, duration
 from gonogo.core.actor import Actor
 from gonogo.core.errors import Fault, InvalidError, NotPermittedError
-from gonogo.core.event import Price
+from gonogo.core.event import Change, Price
 
 HOURS_A_MONTH = 730
 
@@ -45,6 +45,8 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
     lease: str | None = None
     on_behalf_of: Actor | None = None
+    launch_by: datetime | None = None
+    break_glass: bool = False
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -55,7 +57,10 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """All that an approver is shown, and so all that the digest covers."""
+    """All that an approver is shown, and so all that the digest covers.
+
+    After `launch_by` it is not launched any more. With `break_glass` it is launched first and reviewed after.
+    """
 
     name: str | None
     reason: str
@@ -65,11 +70,55 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     lease: str
     plan: Plan
     price: Price
+    launch_by: datetime | None = None
+    break_glass: bool = False
 
     @property
     def digest(self) -> str:
-        """The SHA-256 over its RFC 8785 JSON, in hex."""
-        return canonical.digest(self)
+        """The SHA-256 over its RFC 8785 JSON, in hex.
+
+        What came later and is not used is not in it, so that older launches keep their digests.
+        """
+        plain = msgspec.to_builtins(self)
+        for name, unused in _LATER.items():
+            if plain[name] == unused:
+                del plain[name]
+        return canonical.digest(plain)
+
+    @property
+    def changes_policy(self) -> bool:
+        """Whether it is policy that is to be launched."""
+        return self.plan.engine == POLICY_ENGINE
+
+
+_LATER: dict[str, Any] = {"launch_by": None, "break_glass": False}
+POLICY_ENGINE = "policy"
+"""The engine that puts a policy bundle in force; no template can name it."""
+
+
+def changes(before: Question, after: Question) -> tuple[Change, ...]:
+    """Return what differs between two questions: plan, cost, and all else that an approver is shown.
+
+    Paths are as in `lease`, `price.monthly` or `plan.spec.volumes[0].size_gib`; values are JSON text, or the
+    text itself.
+    """
+    old, new = (dict(_leaves(msgspec.to_builtins(one))) for one in (before, after))
+    return tuple(
+        Change(path, old.get(path), new.get(path))
+        for path in dict.fromkeys((*old, *new))
+        if old.get(path) != new.get(path)
+    )
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _leaves(inner, f"{path}[{number}]")
+    elif value is not None:
+        yield path, value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

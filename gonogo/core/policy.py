@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from decimal import ROUND_UP, Decimal
 from functools import lru_cache
@@ -14,7 +14,8 @@ import msgspec
 from gonogo.core import bundle as bundles
 from gonogo.core import duration
 from gonogo.core.actor import Actor
-from gonogo.core.bundle import Bundle, entities_of
+from gonogo.core.budget import Standing
+from gonogo.core.bundle import Bundle, GateRule, entities_of
 from gonogo.core.errors import BundleRefusedError, Fault, NotPermittedError
 from gonogo.core.event import Price
 from gonogo.core.gates import Gate
@@ -41,12 +42,16 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """Launch now, launch after these gates, or no (with a sentence why)."""
+    """Launch now, launch after these gates, or no (with a sentence why).
 
-    outcome: Literal["direct", "gates", "refused"]
+    A broken glass launches now: its `gates` come after, and the groups that `tells` names are told at once.
+    """
+
+    outcome: Literal["direct", "gates", "break_glass", "refused"]
     gates: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
     reason: str = ""
+    tells: tuple[str, ...] = ()
 
 
 def accept(files: Mapping[str, str]) -> Bundle:
@@ -57,25 +62,42 @@ def accept(files: Mapping[str, str]) -> Bundle:
     """
     bundle = bundles.load(files)
     faults = [
-        Fault(
-            "gates.toml",
-            "quorum",
-            f"gate {name!r} asks for {rule.quorum}; policy lets {most} people decide it",
-        )
+        fault
         for name, rule in bundle.gates.items()
-        if (most := _most_deciders(bundle, name)) < rule.quorum
+        if rule.kind != "timer"
+        for fault in _quorum_faults(name, rule, _most_deciders(bundle, name))
     ]
     if faults:
         raise BundleRefusedError(*faults)
     return bundle
 
 
-def judge(bundle: Bundle, asker: Principal, question: Question) -> Judgement:
+def _quorum_faults(name: str, rule: GateRule, most: int) -> Iterator[Fault]:
+    whom = "systems" if rule.kind == "hook" else "people"
+    if most < rule.quorum:
+        yield Fault(
+            "gates.toml",
+            "quorum",
+            f"gate {name!r} asks for {rule.quorum}; policy lets {most} {whom} decide it",
+        )
+    elif most < rule.reject_quorum:
+        yield Fault(
+            "gates.toml",
+            "reject_quorum",
+            f"gate {name!r} asks {rule.reject_quorum} to reject; policy lets {most} {whom} decide it",
+        )
+
+
+def judge(bundle: Bundle, asker: Principal, question: Question, budget: Standing | None = None) -> Judgement:
     """Answer whether the launch may happen: now, after gates, or not.
 
-    A launch on behalf of somebody is judged for both, and the stricter answer holds.
+    A launch on behalf of somebody is judged for both, and the stricter answer holds. `budget` is how it
+    would stand to the budget of its cost center, where that has one.
     """
-    judgements = [_judge_one(bundle, asker, question)]
+    if question.changes_policy:
+        return _judge_policy(bundle, asker, question)
+    judge_one = _judge_glass if question.break_glass else _judge_one
+    judgements = [judge_one(bundle, asker, question, budget)]
     other = question.on_behalf_of
     if other is not None and other != asker.actor:
         if other not in bundle.people:
@@ -84,82 +106,187 @@ def judge(bundle: Bundle, asker: Principal, question: Question) -> Judgement:
         answer = _ask(bundle, Principal(asker.actor), "act_for", acts_for, {}, also=Principal(other))
         if not answer.allowed:
             return Judgement(outcome="refused", policies=answer.policies, reason=_why_not("act_for", answer))
-        judgements.append(_judge_one(bundle, Principal(other), question))
+        judgements.append(judge_one(bundle, Principal(other), question, budget))
     for judgement in judgements:
         if judgement.outcome == "refused":
             return judgement
     gates = tuple(dict.fromkeys(gate for one in judgements for gate in one.gates))
     policies = tuple(dict.fromkeys(label for one in judgements for label in one.policies))
+    if question.break_glass:
+        tells = tuple(sorted({group for one in judgements for group in one.tells}))
+        return Judgement(outcome="break_glass", gates=gates, policies=policies, tells=tells)
     return Judgement(outcome="gates" if gates else "direct", gates=gates, policies=policies)
 
 
 def may_launch_directly(bundle: Bundle, actor: Principal, question: Question) -> bool:
     """Tell whether the actor could have launched this without a gate: such people may also stop it."""
-    return _judge_one(bundle, actor, question).outcome == "direct"
+    if question.changes_policy:
+        return False
+    return _judge_one(bundle, actor, question, None).outcome == "direct"
 
 
-def eligible(bundle: Bundle, gate: str, question: Question) -> frozenset[Actor]:
-    """Return the people who may decide this gate of this launch; whoever asked is never among them.
-
-    A gate that the bundle does not have may be decided by nobody. Services fill no human seat.
-    """
-    if gate not in bundle.gates:
-        return frozenset()
-    return frozenset(
-        actor
-        for actor in _deciders(bundle, gate, question.price)
-        if actor not in (question.requester, question.on_behalf_of)
+def may_delegate_for(bundle: Bundle, actor: Principal, whom: Actor) -> bool:
+    """Tell whether the actor may say who decides in somebody's place: everybody may for themselves."""
+    if actor.actor == whom:
+        return True
+    also = Principal(whom)
+    return whom in bundle.people and (
+        _ask(bundle, actor, "delegate", ("Person", whom.key), {}, also=also).allowed
     )
 
 
-def gates_for(bundle: Bundle, judgement: Judgement, question: Question) -> tuple[Gate, ...]:
-    """Return the gates that the judgement names, by stage and name, not yet open.
+def owners(bundle: Bundle, question: Question) -> frozenset[Actor]:
+    """Return who answers for the services that ask, or are asked for: what those ask for they do not approve."""
+    found = (bundle.people.get(one) for one in (question.requester, question.on_behalf_of) if one)
+    return frozenset(Actor.parse(one.owner) for one in found if one is not None and one.owner is not None)
+
+
+def eligible(bundle: Bundle, gate: str, question: Question, *, escalated: bool = False) -> frozenset[Actor]:
+    """Return who may decide this gate of this launch; whoever asked is never among them, nor owns who asked.
+
+    A gate that the bundle does not have, or a timer, may be decided by nobody. Systems decide hooks, and
+    fill a human seat only where the gate says so. Once a gate is `escalated`, its reserve may decide too.
+    """
+    rule = bundle.gates.get(gate)
+    if rule is None or rule.kind == "timer":
+        return frozenset()
+    found = _deciders(bundle, gate, question.price)
+    if escalated:
+        found |= reserve(bundle, gate, question)
+    return found - {question.requester, question.on_behalf_of} - owners(bundle, question)
+
+
+def reserve(bundle: Bundle, gate: str, question: Question) -> frozenset[Actor]:
+    """Return the members of the group that a human gate escalates to, but for whom policy forbids to approve."""
+    rule = bundle.gates.get(gate)
+    if rule is None or rule.kind != "human" or rule.escalate_to is None:
+        return frozenset()
+    found = (
+        actor
+        for actor, person in bundle.people.items()
+        if rule.escalate_to in person.groups and (rule.services or not person.service)
+    )
+    context = _costs(question.price)
+    answers = {one: _ask(bundle, Principal(one), "approve", ("Gate", gate), context) for one in found}
+    may = frozenset(one for one, answer in answers.items() if not answer.forbidden and not answer.errors)
+    return may - {question.requester, question.on_behalf_of} - owners(bundle, question)
+
+
+def members(bundle: Bundle, group: str) -> frozenset[Actor]:
+    """Return the people of a group, by people.toml only."""
+    return frozenset(actor for actor, person in bundle.people.items() if group in person.groups)
+
+
+def gates_for(
+    bundle: Bundle,
+    judgement: Judgement,
+    question: Question,
+    barred: frozenset[Actor] = frozenset(),
+) -> tuple[Gate, ...]:
+    """Return the gates that the judgement names, in the order in which they open, not yet open.
+
+    `barred` may decide none of them, besides those who ask: whoever has amended the launch.
 
     Raises:
-        NotPermittedError: a gate can never say go, because too few people may decide it.
+        NotPermittedError: a gate can never say go, because too few may decide it.
     """
-    made: list[Gate] = []
-    for name in judgement.gates:
-        rule = bundle.gates[name]
-        approvers = tuple(sorted(eligible(bundle, name, question)))
-        if len(approvers) < rule.quorum:
-            raise NotPermittedError(
-                f"The gate {name!r} needs {rule.quorum} to say go, and besides those who ask only"
-                f" {len(approvers)} may: nobody could ever approve this."
-            )
-        made.append(
-            Gate(
-                name=name,
-                title=rule.title,
-                stage=rule.stage,
-                quorum=rule.quorum,
-                expires_after=rule.expires_after,
-                login=rule.login,
-                approvers=approvers,
-            )
+    made = [_gate(bundle, name, question, barred) for name in judgement.gates]
+    return tuple(sorted(made, key=lambda gate: (*gate.rank, gate.name)))
+
+
+def _gate(bundle: Bundle, name: str, question: Question, barred: frozenset[Actor]) -> Gate:
+    rule = bundle.gates[name]
+    approvers = tuple(sorted(eligible(bundle, name, question) - barred))
+    if rule.kind != "timer" and len(approvers) < rule.quorum:
+        raise NotPermittedError(
+            f"The gate {name!r} needs {rule.quorum} to say go, and besides those who ask only"
+            f" {len(approvers)} may: nobody could ever approve this."
         )
-    return tuple(sorted(made, key=lambda gate: (gate.stage, gate.name)))
+    people = rule.escalate_to if rule.kind == "hook" else None
+    return Gate(
+        name=name,
+        title=rule.title,
+        kind=rule.kind,
+        place=rule.stands,
+        stage=rule.stage,
+        quorum=rule.quorum,
+        reject_quorum=rule.reject_quorum,
+        services=rule.services,
+        expires_after=rule.expires_after,
+        login=rule.login,
+        approvers=approvers,
+        reserve=tuple(sorted(reserve(bundle, name, question) - barred)),
+        remind_every=rule.remind_every,
+        escalate_after=rule.escalate_after,
+        escalate_to=rule.escalate_to,
+        valid_for=rule.valid_for,
+        on_expiry=rule.on_expiry or ("reject" if rule.kind == "hook" else "expire"),
+        on_reject=rule.on_reject,
+        fallback=_gate(bundle, people, question, barred) if people is not None else None,
+        wait=rule.wait,
+        window=rule.window,
+    )
 
 
 def cedar_decimal(amount: Decimal) -> dict[str, Any]:
-    """Return the amount for Cedar: rounded up to its four places, so that no policy errs over a fifth.
+    """Return the amount for Cedar, rounded away from zero to its four places: no policy errs over a fifth.
 
     Raises:
         NotPermittedError: it is more than Cedar can hold.
     """
-    if amount > MOST:
+    if abs(amount) > MOST:
         raise NotPermittedError("It costs more than policy can reckon with.")
     rounded = amount.quantize(Decimal("0.0001"), rounding=ROUND_UP)
     return {"__extn": {"fn": "decimal", "arg": str(rounded)}}
 
 
-def _judge_one(bundle: Bundle, asker: Principal, question: Question) -> Judgement:
+def _judge_policy(bundle: Bundle, asker: Principal, question: Question) -> Judgement:
+    """Judge a change of policy: whoever may ask for it waits for the gate `policy` of the bundle in force."""
+    gate = bundles.POLICY_GATE
+    if question.on_behalf_of is not None or question.break_glass:
+        return Judgement(outcome="refused", reason="A change of policy is asked for by oneself, and waits.")
+    if gate not in bundle.gates:
+        return Judgement(
+            outcome="refused",
+            reason=f"The policy in force has no gate {gate!r}, so nobody could approve a change of it.",
+        )
+    if bundle.gates[gate].kind != "human" or bundle.gates[gate].stands != "approval":
+        return Judgement(outcome="refused", reason=f"The gate {gate!r} does not let people approve.")
+    answer = _ask(bundle, asker, "change_policy", ("Gate", gate), {})
+    if not answer.allowed:
+        return Judgement(
+            outcome="refused", policies=answer.policies, reason=_why_not("change_policy", answer)
+        )
+    return Judgement(outcome="gates", gates=(gate,), policies=_labels(bundle, answer.policies))
+
+
+def _judge_glass(bundle: Bundle, asker: Principal, question: Question, budget: Standing | None) -> Judgement:
+    """Judge a broken glass: what forbids a mere request does not forbid it, what forbids it by name does."""
     resource = ("Template", question.plan.template)
-    context = _context(question)
+    answer = _ask(bundle, asker, "break_glass", resource, _context(bundle, "break_glass", question, budget))
+    if not answer.allowed:
+        return Judgement(outcome="refused", policies=answer.policies, reason=_why_not("break_glass", answer))
+    notes = [bundle.policies[name].annotations for name in answer.policies]
+    gates = {one.get("gate", "") for one in notes}
+    if not gates or gates - set(bundle.gates):
+        return Judgement(
+            outcome="refused", reason="Policy names no gate to review it, so it is not permitted."
+        )
+    return Judgement(
+        outcome="break_glass",
+        gates=tuple(sorted(gates)),
+        policies=_labels(bundle, answer.policies),
+        tells=tuple(sorted({one["tell"] for one in notes if "tell" in one})),
+    )
+
+
+def _judge_one(bundle: Bundle, asker: Principal, question: Question, budget: Standing | None) -> Judgement:
+    resource = ("Template", question.plan.template)
+    context = _context(bundle, "request", question, budget)
     request = _ask(bundle, asker, "request", resource, context)
     if request.errors or request.forbidden:
         return Judgement(outcome="refused", policies=request.policies, reason=_why_not("request", request))
-    launch = _ask(bundle, asker, "launch", resource, context)
+    launch = _ask(bundle, asker, "launch", resource, _context(bundle, "launch", question, budget))
     if launch.errors:
         return Judgement(outcome="refused", policies=launch.policies, reason=_why_not("launch", launch))
     if launch.allowed:
@@ -188,17 +315,19 @@ def _why_not(action: str, answer: Answer) -> str:
 
 @lru_cache(maxsize=512)
 def _deciders(bundle: Bundle, gate: str, price: Price) -> frozenset[Actor]:
-    """Return the people who may decide the gate at this price; what may decide depends on nothing else."""
+    """Return who may decide the gate at this price, of the kind that it is for; nothing else matters."""
     context = _costs(price)
+    rule = bundle.gates[gate]
     return frozenset(
         actor
         for actor, person in bundle.people.items()
-        if not person.service and _ask(bundle, Principal(actor), "approve", ("Gate", gate), context).allowed
+        if (person.service if rule.kind == "hook" else rule.services or not person.service)
+        and _ask(bundle, Principal(actor), "approve", ("Gate", gate), context).allowed
     )
 
 
 def _most_deciders(bundle: Bundle, gate: str) -> int:
-    """Return how many people may decide the gate at most: tried for something free, dear, and very dear."""
+    """Return how many may decide the gate at most: tried for something free, dear, and very dear."""
     return max(
         len(
             _deciders(
@@ -217,13 +346,17 @@ def _costs(price: Price) -> dict[str, Any]:
     }
 
 
-def _context(question: Question) -> dict[str, Any]:
+def _context(bundle: Bundle, action: str, question: Question, budget: Standing | None) -> dict[str, Any]:
     """Return what Cedar may reckon with: derived by the server, and under `claimed` what the client says.
+
+    The budget is in it if the cost center has one, and the bundle's schema knows of budgets.
 
     What is begun counts whole: part of an hour is an hour, so that no lease slips under a limit.
     """
     plan = question.plan
+    known = budget if f"{action}.budget" in bundle.takes else None
     return {
+        **({"budget": _budget(known)} if known is not None else {}),
         **_costs(question.price),
         "engine": plan.engine,
         "region": plan.region,
@@ -235,6 +368,16 @@ def _context(question: Question) -> dict[str, Any]:
             "reason": question.reason,
             "name": question.name or "",
         },
+    }
+
+
+def _budget(standing: Standing) -> dict[str, Any]:
+    return {
+        "limit": cedar_decimal(standing.limit),
+        "estimate": cedar_decimal(standing.estimate),
+        "committed": cedar_decimal(standing.committed),
+        "remaining": cedar_decimal(standing.remaining),
+        "overrun": standing.overruns,
     }
 
 

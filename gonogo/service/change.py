@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gonogo.core import commands, duration, policy
 from gonogo.core.errors import NotPermittedError, StalePriceError
-from gonogo.core.launch import Launch, State, Wanted
+from gonogo.core.launch import Launch, Wanted
+from gonogo.core.states import State
 from gonogo.ports import Outside
 from gonogo.service import saving
 from gonogo.service.identity import SignedIn

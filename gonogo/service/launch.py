@@ -8,8 +8,9 @@ from gonogo.core import commands, policy
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.errors import RefusedError
-from gonogo.core.launch import Launch, State
+from gonogo.core.launch import Launch
 from gonogo.core.policy import Principal
+from gonogo.core.states import State
 from gonogo.ports import Outside
 from gonogo.service import decide, saving
 

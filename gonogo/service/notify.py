@@ -16,7 +16,8 @@ from gonogo.core.delivery import Channel, Delivery, Topic
 from gonogo.core.errors import ItemExistsError, LaterError, RefusedError
 from gonogo.core.event import Event
 from gonogo.core.gates import Gate, GateState
-from gonogo.core.launch import Launch, State
+from gonogo.core.launch import Launch
+from gonogo.core.states import State
 from gonogo.core.token import Keyring
 from gonogo.ports import Outside
 from gonogo.service import decide, saving

@@ -9,7 +9,8 @@ from gonogo.core import commands
 from gonogo.core import instance as instances
 from gonogo.core.errors import ItemExistsError, LaterError
 from gonogo.core.instance import Instance
-from gonogo.core.launch import InstanceState, Launch, State
+from gonogo.core.launch import InstanceState, Launch
+from gonogo.core.states import State
 from gonogo.ports import Outside, Seen
 from gonogo.service import saving
 

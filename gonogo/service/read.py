@@ -8,8 +8,9 @@ from gonogo.core.actor import Actor
 from gonogo.core.delivery import Waiting
 from gonogo.core.event import Event
 from gonogo.core.gates import Gate, GateState
-from gonogo.core.launch import Launch, LaunchSummary, State
+from gonogo.core.launch import Launch, LaunchSummary
 from gonogo.core.policy import Principal
+from gonogo.core.states import State
 from gonogo.ports import Outside, Page
 from gonogo.service import saving
 

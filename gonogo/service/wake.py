@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from gonogo.core import commands
+from gonogo.core import clock
 from gonogo.core import delivery as deliveries
 from gonogo.core.delivery import Delivery
 from gonogo.core.launch import Launch
@@ -38,7 +38,7 @@ def _tick(outside: Outside, kind: str, id_: str, now: datetime) -> bool:
     if kind == Launch.kind:
         launch = outside.items.get(Launch, id_)
         return launch is not None and (
-            saving.change(outside.items, launch, lambda this: commands.tick(this, at=now)) is not launch
+            saving.change(outside.items, launch, lambda this: clock.tick(this, at=now)) is not launch
         )
     if kind == Delivery.kind:
         delivery = outside.items.get(Delivery, id_)

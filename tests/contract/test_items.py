@@ -21,8 +21,9 @@ from gonogo.core.delivery import Delivery, Waiting
 from gonogo.core.errors import InvalidError, ItemExistsError, LaterError, VersionConflictError
 from gonogo.core.instance import Instance
 from gonogo.core.item import Item, Listed
-from gonogo.core.launch import Launch, LaunchSummary, State
+from gonogo.core.launch import Launch, LaunchSummary
 from gonogo.core.published import CurrentPolicy, StoredBundle
+from gonogo.core.states import State
 from gonogo.ports import Items
 from gonogo.service import read, saving
 from gonogo.service.submit import launch_id

@@ -12,15 +12,16 @@ from typing import Any
 
 import jsonschema_rs
 
-from gonogo.core import commands, duration, event, plan, policy
+from gonogo.core import clock, commands, duration, event, plan, policy
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.event import Event, Price
 from gonogo.core.gates import Gate, Verdict
 from gonogo.core.item import Item
-from gonogo.core.launch import Launch, State
+from gonogo.core.launch import Launch
 from gonogo.core.plan import Plan, Question, Unit
 from gonogo.core.policy import Principal
+from gonogo.core.states import State
 
 AT = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=n) for n in (1, 60, 3600, 86400))
@@ -287,7 +288,7 @@ def failed() -> Launch:
 
 def expired() -> Launch:
     """Return a launch whose gate was not decided in time."""
-    return commands.tick(awaiting(), at=AT + 3 * DAY)
+    return clock.tick(awaiting(), at=AT + 3 * DAY)
 
 
 LIVES: Mapping[State, Callable[[], Launch]] = {

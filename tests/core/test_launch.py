@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 import pytest
 
-from gonogo.core import commands, event
+from gonogo.core import clock, commands, event
 from gonogo.core.actor import SYSTEM, Actor
 from gonogo.core.errors import (
     AlreadyDecidedError,
@@ -23,7 +23,8 @@ from gonogo.core.errors import (
 )
 from gonogo.core.gates import GateState, Verdict
 from gonogo.core.item import CUE_FIRST, CUE_LONGEST
-from gonogo.core.launch import Failure, InstanceState, Launch, LaunchSummary, State, Wanted
+from gonogo.core.launch import Failure, InstanceState, Launch, LaunchSummary, Wanted
+from gonogo.core.states import State
 from tests.core.builders import (
     AT,
     BOSS,
@@ -108,7 +109,7 @@ def see(this: Launch, state: InstanceState, resource: str = "i-1", at: datetime 
 
 def tick(this: Launch, at: datetime | None = None) -> Launch:
     """Return the launch after a tick, when its alarm rings unless told otherwise."""
-    return commands.tick(this, at=at or this.due_at or AT + 9999 * DAY)
+    return clock.tick(this, at=at or this.due_at or AT + 9999 * DAY)
 
 
 COMMANDS: dict[str, Callable[[Launch], Launch]] = {

@@ -15,11 +15,12 @@ from typing import ClassVar
 
 import pytest
 
-from gonogo.core import commands
+from gonogo.core import clock, commands
 from gonogo.core.actor import Actor
 from gonogo.core.errors import ConflictError, NotPermittedError
 from gonogo.core.gates import Gate, GateState
-from gonogo.core.launch import Launch, State, Wanted
+from gonogo.core.launch import Launch, Wanted
+from gonogo.core.states import State
 from tests.core.builders import (
     AT,
     BOSS,
@@ -248,7 +249,7 @@ class World:
         """Let the clock do what it must, often exactly when the alarm rings."""
         if this.due_at is not None and self.random.random() < 0.3:
             self.now = max(self.now, this.due_at)
-        return commands.tick(this, at=self.now)
+        return clock.tick(this, at=self.now)
 
     commands: ClassVar[Mapping[str, Callable[[World, Launch], Launch]]] = {
         "decide": decide,
@@ -413,6 +414,6 @@ def test_when_time_alone_goes_on_everything_ends():
                 break
             assert world.launch.due_at is not None
             world.now = world.launch.due_at
-            world.launch = commands.tick(world.launch, at=world.now)
+            world.launch = clock.tick(world.launch, at=world.now)
         assert world.launch.state in (State.EXPIRED, State.PENDING)
         assert world.now <= AT + timedelta(days=7)

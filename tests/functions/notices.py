@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
-from gonogo.core import commands
+from gonogo.core import clock, commands
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
 from gonogo.core.delivery import Topic, delivery_id
@@ -182,7 +182,7 @@ def _change_failed() -> Notice:
 
 
 def _expired() -> Notice:
-    launch = commands.tick(asked(), at=NOW + timedelta(days=3))
+    launch = clock.tick(asked(), at=NOW + timedelta(days=3))
     return notice("expired", launch, DANA, of="launch.expired")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gonogo.core import commands
+from gonogo.core import clock
 from gonogo.core.launch import Launch
 from tests.functions.arriving import again
 from tests.functions.faults import on_each_call, silent
@@ -259,7 +259,7 @@ def test_a_table_that_is_never_ours(world: World) -> None:
         if operation == "dynamodb.UpdateItem":
             item = items.get(Launch, launch["id"])
             assert item is not None
-            items.save(item, commands.tick(item.changed(due_at=item.at), at=world.clock()))
+            items.save(item, clock.tick(item.changed(due_at=item.at), at=world.clock()))
 
     depth: list[int] = []
 

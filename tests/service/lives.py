@@ -7,7 +7,8 @@ from datetime import timedelta
 from functools import cache
 
 from gonogo.core.errors import RefusedError
-from gonogo.core.launch import Launch, State
+from gonogo.core.launch import Launch
+from gonogo.core.states import State
 from tests.core.builders import also, policy_files, replaced, somebody
 from tests.service.road import Road
 

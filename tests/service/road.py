@@ -20,8 +20,9 @@ from gonogo.core.bundle import Bundle
 from gonogo.core.errors import BusyError, GonogoError, LaterError
 from gonogo.core.event import Event
 from gonogo.core.item import Item
-from gonogo.core.launch import InstanceState, Launch, State
+from gonogo.core.launch import InstanceState, Launch
 from gonogo.core.plan import LaunchRequest
+from gonogo.core.states import State
 from gonogo.service import change, decide, identity, notify, observe, publish, submit, wake
 from gonogo.service import launch as launcher
 from gonogo.service.decide import Verdict

@@ -18,7 +18,8 @@ from gonogo.core.errors import (
     TokenInvalidError,
 )
 from gonogo.core.gates import GateState
-from gonogo.core.launch import Launch, State
+from gonogo.core.launch import Launch
+from gonogo.core.states import State
 from gonogo.service import decide, submit
 from tests.core.builders import policy_files, replaced
 from tests.service import lives

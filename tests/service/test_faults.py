@@ -14,8 +14,9 @@ from gonogo.core.delivery import Delivery
 from gonogo.core.event import cloud_event
 from gonogo.core.instance import Instance
 from gonogo.core.item import Item
-from gonogo.core.launch import Launch, State
+from gonogo.core.launch import Launch
 from gonogo.core.published import CurrentPolicy
+from gonogo.core.states import State
 from tests.service import lives
 from tests.service.faults import CHANGES, OF_A_CHANGE, OF_A_MESSAGE, OF_A_READ, READS, Fault, Faults, Wrong
 from tests.service.road import Road

@@ -16,8 +16,9 @@ from gonogo.core.errors import (
     TransitionNotAllowedError,
 )
 from gonogo.core.instance import Instance
-from gonogo.core.launch import InstanceState, Launch, State
+from gonogo.core.launch import InstanceState, Launch
 from gonogo.core.plan import Plan
+from gonogo.core.states import State
 from gonogo.service import launch as launcher
 from gonogo.service import observe
 from tests.core.builders import policy_files, replaced

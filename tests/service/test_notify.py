@@ -9,7 +9,8 @@ import pytest
 from gonogo.core import token
 from gonogo.core.delivery import RETRIES, Delivery
 from gonogo.core.errors import LaterError, RefusedError
-from gonogo.core.launch import Launch, State
+from gonogo.core.launch import Launch
+from gonogo.core.states import State
 from gonogo.service import notify, read
 from gonogo.service.notify import Cue, Notice
 from tests.core.builders import policy_files, replaced

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from gonogo.core.errors import GonogoError
-from gonogo.core.launch import Launch, State
+from gonogo.core.launch import Launch
+from gonogo.core.states import State
 from gonogo.service import launch as launcher
 from gonogo.service import observe, wake
 from tests.service import lives

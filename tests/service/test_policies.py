@@ -7,8 +7,8 @@ import pytest
 from gonogo.core import published
 from gonogo.core.errors import BundleRefusedError, ItemExistsError, PolicyMissingError
 from gonogo.core.item import Item
-from gonogo.core.launch import State
 from gonogo.core.published import CURRENT, CurrentPolicy, StoredBundle
+from gonogo.core.states import State
 from gonogo.service import policies
 from gonogo.service.policies import KEPT, Policies
 from tests import memory

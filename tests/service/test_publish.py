@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gonogo.core.errors import LaterError
-from gonogo.core.launch import State
+from gonogo.core.states import State
 from gonogo.service import publish
 from gonogo.service.publish import Change, news
 from tests.service.road import Road

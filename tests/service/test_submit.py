@@ -14,8 +14,8 @@ from gonogo.core.errors import (
     NotPermittedError,
     PolicyMissingError,
 )
-from gonogo.core.launch import State
 from gonogo.core.plan import LaunchRequest
+from gonogo.core.states import State
 from gonogo.service import identity, submit
 from tests import memory
 from tests.core.builders import OPS, actor, also, policy_files, replaced

@@ -8,7 +8,8 @@ import pytest
 
 from gonogo.core.errors import LaterError, RefusedError
 from gonogo.core.gates import GateState
-from gonogo.core.launch import Launch, State
+from gonogo.core.launch import Launch
+from gonogo.core.states import State
 from gonogo.service import wake
 from tests.service import lives
 from tests.service.road import Road
