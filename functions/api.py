@@ -44,7 +44,7 @@ def submit_launch(request: Request) -> Response:
     asker = _signed_in(request)
     asked = _body(request, bodies.Submit).request()
     if dry:
-        return _reply(bodies.dry_run(submit.prepare(gonogo().resolver, asker, asked)))
+        return _reply(bodies.dry_run(submit.answer(gonogo(), asker, asked)))
     launch = submit.submit(gonogo(), asker, asked, _idempotency_key(request))
     return _reply(
         bodies.launch_view(launch),

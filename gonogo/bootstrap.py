@@ -224,8 +224,9 @@ class Gonogo:
     @cached_property
     def _engines(self) -> Mapping[str, Engine]:
         from gonogo.aws.engines.ec2 import Ec2
+        from gonogo.service.policies import PolicyEngine
 
-        return {"ec2": Ec2()}
+        return {"ec2": Ec2(), "policy": PolicyEngine(self.items, self.policies, self.now)}
 
     def random(self, size: int) -> bytes:
         """Return random bytes that nobody can guess."""

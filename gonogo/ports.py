@@ -253,6 +253,13 @@ class Policies(Protocol):
             PolicyMissingError: there is none, or it is not to be trusted.
         """
 
+    def check(self, files: Mapping[str, str]) -> Bundle:
+        """Return the bundle of these files, which is not put in force.
+
+        Raises:
+            BundleRefusedError: it breaks rules, or has people of an issuer that is not trusted here.
+        """
+
 
 class Identity(Protocol):
     """Verifies who is asking."""

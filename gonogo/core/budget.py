@@ -133,9 +133,12 @@ def opened(cost_center: str, month: str, at: datetime) -> Ledger:
 
 
 def hold(ledger: Ledger, launch: str, amount: Decimal, at: datetime) -> Ledger:
-    """Let a launch hold so much; the very same ledger where it does already."""
+    """Let a launch hold so much; where it does already, there is a new version all the same.
+
+    So whoever would release it, by what was read before, must read again.
+    """
     if ledger.held.get(launch) == amount:
-        return ledger
+        return ledger.next_version()
     ledger = ledger.changed(held={**ledger.held, launch: amount})
     told = event.BudgetReserved(
         cost_center=ledger.cost_center,

@@ -426,8 +426,8 @@ def ask_more(launch: Launch, *, gates: tuple[Gate, ...], at: datetime) -> Launch
     return _await(launch, at).next_version()
 
 
-def claim(launch: Launch, *, at: datetime) -> Launch:
-    """Take the launch for launching.
+def claim(launch: Launch, *, at: datetime, holds: bool = False) -> Launch:
+    """Take the launch for launching; `holds` says that it holds something of a budget.
 
     Raises:
         TransitionNotAllowedError: it is not PENDING, or a gate does not say go to just this digest, now.
@@ -444,7 +444,9 @@ def claim(launch: Launch, *, at: datetime) -> Launch:
         if _unready(gate, frozenset(), at) is not gate:
             raise TransitionNotAllowedError(words, f"{launch.state} with gate {gate.name!r} GO no longer")
     told = [one.seq for one in launch.history if one.type == event.LaunchCleared.type]
-    return launch.changed(state=State.LAUNCHING, updated_at=at).cued(at, *told[-1:]).next_version()
+    return (
+        launch.changed(state=State.LAUNCHING, holds=holds, updated_at=at).cued(at, *told[-1:]).next_version()
+    )
 
 
 def expire(launch: Launch, *, why: str, at: datetime) -> Launch:
@@ -472,6 +474,7 @@ def record_started(launch: Launch, *, resources: tuple[str, ...], at: datetime) 
         state=State.RUNNING,
         failure=None,
         resources=tuple(Resource(one) for one in resources),
+        started_at=at,
         lease_ends_at=at + duration.parse(launch.question.lease),
     )
     launch = _started(launch, at)

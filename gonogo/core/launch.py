@@ -76,7 +76,8 @@ class Launch(Item, frozen=True, kw_only=True):
     """One launch request with its gates, decisions and history; its `nonce` is shown to nobody.
 
     It waits until `waits_until` at the latest. `was` is what was asked before it was amended, `offers` what
-    approvers would say go to instead, `tells` the groups that are told of a broken glass.
+    approvers would say go to instead, `tells` the groups that are told of a broken glass, `holds`
+    whether it holds something of a budget.
     """
 
     kind = "launch"
@@ -97,6 +98,7 @@ class Launch(Item, frozen=True, kw_only=True):
     wanted: Wanted | None = None
     wanted_by: Actor | None = None
     lease_ends_at: datetime | None = None
+    started_at: datetime | None = None
     waits_until: datetime | None = None
     owners: tuple[Actor, ...] = ()
     amended_by: tuple[Actor, ...] = ()
@@ -104,6 +106,7 @@ class Launch(Item, frozen=True, kw_only=True):
     offers: tuple[Offer, ...] = ()
     promised: tuple[Promise, ...] = ()
     tells: tuple[str, ...] = ()
+    holds: bool = False
 
     @property
     def askers(self) -> frozenset[Actor]:

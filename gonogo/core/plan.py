@@ -48,6 +48,11 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     launch_by: datetime | None = None
     break_glass: bool = False
 
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over its RFC 8785 JSON, in hex: the same for the same request, in any version."""
+        return _digest(self)
+
 
 class Lease(msgspec.Struct, frozen=True):
     """How long a launch of a template may run: what it gets unless it asks, and the most it may ask for."""
@@ -75,15 +80,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """The SHA-256 over its RFC 8785 JSON, in hex.
-
-        What came later and is not used is not in it, so that older launches keep their digests.
-        """
-        plain = msgspec.to_builtins(self)
-        for name, unused in _LATER.items():
-            if plain[name] == unused:
-                del plain[name]
-        return canonical.digest(plain)
+        """The SHA-256 over its RFC 8785 JSON, in hex."""
+        return _digest(self)
 
     @property
     def changes_policy(self) -> bool:
@@ -92,6 +90,17 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _LATER: dict[str, Any] = {"launch_by": None, "break_glass": False}
+
+
+def _digest(asked: LaunchRequest | Question) -> str:
+    """Return the digest without what came later and is not used: what is older keeps its digest."""
+    plain = msgspec.to_builtins(asked)
+    for name, unused in _LATER.items():
+        if plain[name] == unused:
+            del plain[name]
+    return canonical.digest(plain)
+
+
 POLICY_ENGINE = "policy"
 """The engine that puts a policy bundle in force; no template can name it."""
 

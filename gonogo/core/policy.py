@@ -177,6 +177,23 @@ def members(bundle: Bundle, group: str) -> frozenset[Actor]:
     return frozenset(actor for actor, person in bundle.people.items() if group in person.groups)
 
 
+def why_not_approve(bundle: Bundle, actor: Actor, gate: str, question: Question) -> str | None:
+    """Return in one sentence why a bundle does not let somebody decide a gate; None if it does."""
+    rule, person = bundle.gates.get(gate), bundle.people.get(actor)
+    if rule is None:
+        return f"The policy has no gate {gate!r}."
+    if rule.kind == "timer":
+        return f"The gate {gate!r} is decided by the clock."
+    if person is None:
+        return "people.toml does not have you: a token's groups count to launch and to request only."
+    if rule.kind == "hook" and not person.service:
+        return f"The gate {gate!r} is decided by systems."
+    if person.service and rule.kind == "human" and not rule.services:
+        return f"The gate {gate!r} is decided by people."
+    answer = _ask(bundle, Principal(actor), "approve", ("Gate", gate), _costs(question.price))
+    return None if answer.allowed else _why_not("approve", answer)
+
+
 def gates_for(
     bundle: Bundle,
     judgement: Judgement,

@@ -1,8 +1,8 @@
-"""Decide a gate: one rule, whether it comes from a link, a machine's callback, or somebody signed in."""
+"""Decide a gate, or note how far it is: one rule, whether by link, a machine's callback, or signed in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from gonogo.core import commands, policy, token
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
+from gonogo.core.delegation import Delegation, delegation_id
 from gonogo.core.errors import (
     GateNotOpenError,
     NotEligibleError,
@@ -26,6 +27,19 @@ from gonogo.service import saving
 from gonogo.service.identity import SignedIn
 
 Verdict = Literal["approve", "reject", "revoke"]
+AT_ONCE = 100
+"""How many delegations are read in one call (DynamoDB API reference, BatchGetItem)."""
+
+
+class Rights(msgspec.Struct, frozen=True):
+    """Who may decide a gate now: in their own right, and for one actor, who lets that actor in their place."""
+
+    eligible: frozenset[Actor]
+    delegated: Mapping[Actor, frozenset[Actor]] = {}
+
+    def has(self, actor: Actor) -> bool:
+        """Tell whether the actor may decide, in whosever right."""
+        return actor in self.eligible or bool(self.delegated.get(actor))
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +76,42 @@ def decide(
         digest=digest,
         channel="api",
         comment=comment,
-        may=eligible(outside, launch, launch.gate(gate).name, decider.policy),
+        may=rights(outside, launch, gate, decider.actor, decider.policy),
+    )
+
+
+def note(outside: Outside, decider: SignedIn, launch_id: str, *, gate: str, text: str) -> Launch:
+    """Keep what a system that is signed in says of how far it is.
+
+    Raises:
+        NotFoundError, NotPermittedError, ConflictError: it may not be; nothing is changed.
+    """
+    launch = saving.load(outside.items, launch_id)
+    may = eligible(outside, launch, gate, decider.policy)
+    return _note(outside, launch, gate, decider.actor, text, may)
+
+
+def note_by_token(outside: Outside, text: str, *, note: str) -> Launch:
+    """Keep what the bearer of a hook's token says of how far it is.
+
+    Raises:
+        TokenInvalidError, NotPermittedError, ConflictError: as for `by_token`.
+    """
+    claim, launch = _verified(outside, text)
+    now = outside.policies.current()
+    may = rights(outside, launch, claim.gate, claim.actor, now)
+    _still_counts(launch, claim, may, now)
+    return _note(outside, launch, claim.gate, claim.actor, note, may.eligible)
+
+
+def _note(
+    outside: Outside, launch: Launch, gate: str, actor: Actor, text: str, may: frozenset[Actor]
+) -> Launch:
+    now = outside.now()
+    return saving.change(
+        outside.items,
+        launch,
+        lambda this: commands.note(this, gate=gate, actor=actor, text=text, eligible=may, at=now),
     )
 
 
@@ -75,7 +124,7 @@ def show(outside: Outside, text: str) -> Shown:
     """
     claim, launch = _verified(outside, text)
     now = outside.policies.current()
-    gate = _still_counts(launch, claim, eligible(outside, launch, claim.gate, now), now)
+    gate = _still_counts(launch, claim, rights(outside, launch, claim.gate, claim.actor, now), now)
     return Shown(launch=launch, gate=gate, actor=claim.actor)
 
 
@@ -92,7 +141,7 @@ def by_token(
     """
     claim, launch = _verified(outside, text)
     now = outside.policies.current()
-    may = eligible(outside, launch, claim.gate, now)
+    may = rights(outside, launch, claim.gate, claim.actor, now)
 
     def still(this: Launch) -> None:
         try:
@@ -119,10 +168,48 @@ def by_token(
 
 
 def eligible(outside: Outside, launch: Launch, gate: str, current: Bundle) -> frozenset[Actor]:
-    """Return who may decide the gate now: by the bundle that judged the launch and by the one in force."""
-    pinned = outside.policies.pinned(launch.bundle)
-    may = policy.eligible(pinned, gate, launch.question)
-    return may if current is pinned else may & policy.eligible(current, gate, launch.question)
+    """Return who may decide the gate now in their own right.
+
+    That is by the bundle that judged the launch, and by the one in force.
+    """
+    this, pinned = launch.gate(gate), outside.policies.pinned(launch.bundle)
+    may = _eligible_by(pinned, this, launch)
+    return may if current is pinned else may & _eligible_by(current, this, launch)
+
+
+def _eligible_by(bundle: Bundle, gate: Gate, launch: Launch) -> frozenset[Actor]:
+    """Return who may decide by one bundle: nobody where the gate has become one of another kind there."""
+    rule = bundle.gates.get(gate.rule)
+    if rule is None or rule.kind != gate.kind:
+        return frozenset()
+    return policy.eligible(bundle, gate.rule, launch.question, escalated=gate.escalated) - launch.barred
+
+
+def rights(outside: Outside, launch: Launch, gate: str, actor: Actor, current: Bundle) -> Rights:
+    """Return who may decide the gate now, and in whose place the actor may.
+
+    Delegations are read only where the actor has no right of their own.
+    """
+    may = eligible(outside, launch, gate, current)
+    if actor in may or not may or not is_person(outside, launch, actor, current):
+        return Rights(may)
+    return Rights(may, {actor: frozenset(one.actor for one in delegations(outside, may) if one.to == actor)})
+
+
+def is_person(outside: Outside, launch: Launch, actor: Actor, current: Bundle) -> bool:
+    """Tell whether this is a person, and no service, by both bundles: nobody delegates to anybody else."""
+    found = (one.people.get(actor) for one in (outside.policies.pinned(launch.bundle), current))
+    return all(one is not None and not one.service for one in found)
+
+
+def delegations(outside: Outside, actors: frozenset[Actor]) -> list[Delegation]:
+    """Return what these actors delegate now."""
+    ids = sorted(delegation_id(one) for one in actors)
+    found: list[Delegation] = []
+    for start in range(0, len(ids), AT_ONCE):
+        found += outside.items.get_many(Delegation, ids[start : start + AT_ONCE]).values()
+    now = outside.now()
+    return [one for one in found if one.holds(now)]
 
 
 def _decide(
@@ -135,7 +222,7 @@ def _decide(
     digest: str,
     channel: Channel,
     comment: str | None,
-    may: frozenset[Actor],
+    may: Rights,
     still: Callable[[Launch], None] = lambda _launch: None,
 ) -> Launch:
     """Decide; `still` raises if the code counts no longer on the launch as it is when it is written."""
@@ -153,7 +240,8 @@ def _decide(
             digest=digest,
             channel=channel,
             comment=comment,
-            eligible=may,
+            eligible=may.eligible,
+            delegated=may.delegated,
             at=now,
         )
 
@@ -170,7 +258,7 @@ def _verified(outside: Outside, text: str) -> tuple[Claim, Launch]:
     return claim, launch
 
 
-def _still_counts(launch: Launch, claim: Claim, may: frozenset[Actor], policy_now: Bundle) -> Gate:
+def _still_counts(launch: Launch, claim: Claim, may: Rights, policy_now: Bundle) -> Gate:
     """Return the gate if a verified token still lets its actor speak on it, or say why not.
 
     A decision may be repeated, or taken back, by the code of the round that it was made in.
@@ -178,15 +266,17 @@ def _still_counts(launch: Launch, claim: Claim, may: frozenset[Actor], policy_no
     gate = launch.gate(claim.gate)
     if claim.digest.hex() != launch.digest:
         raise StaleDigestError
-    if claim.actor in launch.askers:
+    if claim.actor in launch.barred:
         raise SelfApprovalError
     if gate.login:
         raise NotPermittedError(f"The gate {gate.name!r} takes decisions of people who are signed in only.")
-    if claim.keys == "hook" and not _reads_alone(policy_now, claim.actor):
+    if claim.keys == "people" and gate.kind == "hook":
+        raise NotPermittedError(f"The gate {gate.name!r} is decided by a system, by webhook or signed in.")
+    if claim.keys == "hook" and gate.kind != "hook" and not _reads_alone(policy_now, claim.actor):
         raise NotPermittedError(
             "A code that came by webhook counts for whom policy gives a private one only."
         )
-    if claim.actor not in may:
+    if not may.has(claim.actor):
         raise NotEligibleError(gate.name)
     before = gate.decision_of(claim.actor)
     if before is not None and before.round == claim.round:

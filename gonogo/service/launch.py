@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from datetime import datetime
 
-from gonogo.core import commands, policy
+import msgspec
+
+from gonogo.core import clock, commands, glass, policy
 from gonogo.core.actor import Actor
+from gonogo.core.budget import Standing
 from gonogo.core.bundle import Bundle
-from gonogo.core.errors import RefusedError
+from gonogo.core.errors import (
+    BusyError,
+    ItemExistsError,
+    NotPermittedError,
+    RefusedError,
+    UnreviewedError,
+    VersionConflictError,
+)
+from gonogo.core.gates import Gate
+from gonogo.core.glass import Glass, glass_id
 from gonogo.core.launch import Launch
 from gonogo.core.policy import Principal
 from gonogo.core.states import State
 from gonogo.ports import Outside
-from gonogo.service import decide, saving
+from gonogo.service import budgets, decide, saving
+
+NOT_APPROVED = "The plan is not the one that was approved."
 
 
 def launch(outside: Outside, launch_id: str) -> None:
@@ -46,22 +62,57 @@ def tags(launch: Launch) -> Mapping[str, str]:
 
 
 def _claim(outside: Outside, item: Launch) -> Launch:
-    """Judge the launch once more, and take it; or open its gates again, or fail it."""
+    """Judge the launch once more, hold its cost center's budget, and take it; or fail it, or let it wait again.
+
+    The budget is held, and a glass broken, before the claim: that a launch which is claimed has both, is so
+    whatever crashes. What is held by a launch that is not claimed after all is let go.
+    """
 
     def command(this: Launch) -> Launch:
         if this.state is not State.PENDING:
             return this
-        now = outside.now()
-        current = outside.policies.current()
-        refused = _may_ask_no_longer(outside, this, current)
-        if refused:
-            return commands.record_failed(this, code="NotPermitted", message=refused, at=now)
-        lost = _lost(outside, this, current)
-        if lost:
-            return commands.reopen(this, lost=lost, at=now)
-        return commands.claim(this, at=now)
+        return _ready(outside, this, outside.policies.current())
 
-    return saving.change(outside.items, item, command)
+    claimed = saving.change(outside.items, item, command)
+    if claimed.state not in budgets.HOLDING:
+        may_hold = _has_budget(outside, claimed, outside.policies.current())
+        budgets.release(outside, claimed.changed(holds=may_hold))
+    return claimed
+
+
+def _has_budget(outside: Outside, item: Launch, current: Bundle) -> bool:
+    """Tell whether the launch's cost center has a budget, by either of the bundles that judge it."""
+    bundles = (current, outside.policies.pinned(item.bundle))
+    return any(budgets.has_budget(one, item.question) for one in bundles)
+
+
+def _ready(outside: Outside, this: Launch, current: Bundle) -> Launch:
+    """Return the launch claimed; or what it is otherwise, since it may not be launched now."""
+    now = outside.now()
+    late = clock.too_late(this, now)
+    if late is not None:
+        return commands.expire(this, why=late, at=now)
+    if not _is_what_was_approved(this):
+        return commands.record_failed(this, code="DigestMismatch", message=NOT_APPROVED, at=now)
+    judged = _judged_and_held(outside, this, current)
+    if judged.refused is not None:
+        return commands.record_failed(this, code="NotPermitted", message=judged.refused, at=now)
+    if judged.more:
+        return commands.ask_more(this, gates=judged.more, at=now)
+    reopened = commands.reopen(this, lost=_lost(outside, this, current), at=now)
+    if reopened is not this:
+        return reopened
+    return _claimed(outside, this, current, now)
+
+
+def _claimed(outside: Outside, this: Launch, current: Bundle, now: datetime) -> Launch:
+    """Return the launch claimed, its glass broken if it is to be; or failed, if that may not be again."""
+    try:
+        if this.question.break_glass:
+            _take_glass(outside, this)
+    except UnreviewedError as error:
+        return commands.record_failed(this, code="Unreviewed", message=str(error), at=now)
+    return commands.claim(this, at=now, holds=_has_budget(outside, this, current))
 
 
 def _is_what_was_approved(item: Launch) -> bool:
@@ -70,27 +121,109 @@ def _is_what_was_approved(item: Launch) -> bool:
     return item.question.digest == item.digest and decided <= {item.digest}
 
 
-def _may_ask_no_longer(outside: Outside, item: Launch, current: Bundle) -> str | None:
-    """Return why whoever asked may not have this launched any more by the rules in force, or None."""
-    asker = Principal(item.question.requester, item.groups)
-    judgement = policy.judge(current, asker, item.question)
+class _Judged(msgspec.Struct, frozen=True):
+    """Why the launch is refused by now, if it is, and what more policy asks of it by now."""
+
+    refused: str | None = None
+    more: tuple[Gate, ...] = ()
+
+
+def _judged_and_held(outside: Outside, item: Launch, current: Bundle) -> _Judged:
+    """Judge by both bundles as the budget stands, and hold what the launch costs of just that budget.
+
+    Raises:
+        BusyError: others kept changing the budget.
+    """
+    pinned = outside.policies.pinned(item.bundle)
+    if not _has_budget(outside, item, current):
+        return _judged(item, pinned, current, None, None)
+    for _ in range(saving.TRIES):
+        now = outside.now()
+        ledgers = budgets.read(outside, item.question, now)
+        judged = _judged(
+            item,
+            pinned,
+            current,
+            budgets.stands(pinned, item.question, ledgers, now, item.id),
+            budgets.stands(current, item.question, ledgers, now, item.id),
+        )
+        if judged != _Judged():
+            return judged
+        with contextlib.suppress(VersionConflictError, ItemExistsError):
+            budgets.hold(outside, item, ledgers, now)
+            return judged
+    raise BusyError(f"the budget of {item.question.cost_center!r} kept changing; try again.")
+
+
+def _judged(
+    item: Launch, pinned: Bundle, current: Bundle, then: Standing | None, now: Standing | None
+) -> _Judged:
+    """Judge by the rules in force, and by those that the launch was judged by."""
+    question = item.question
+    asker = Principal(question.requester, item.groups)
+    judgement = policy.judge(current, asker, question, now)
     if judgement.outcome == "refused":
-        return judgement.reason
-    then = outside.policies.pinned(item.bundle)
-    pinned = judgement if then is current else policy.judge(then, asker, item.question)
-    needed = set(pinned.gates) | (set() if item.gates else set(judgement.gates))
-    if pinned.outcome == "refused" or needed - {gate.name for gate in item.gates}:
-        return "It was cleared without a gate that policy asks for."
-    return None
+        return _Judged(judgement.reason)
+    if pinned is not current:
+        by_current, judgement = judgement, policy.judge(pinned, asker, question, then)
+        if judgement.outcome == "refused":
+            return _Judged(judgement.reason)
+        if not _is_held_up(item) and _holds_up(current, by_current) - {gate.name for gate in item.gates}:
+            return _Judged("It was cleared without a gate that policy asks for.")
+    missing = tuple(name for name in judgement.gates if name not in {gate.name for gate in item.gates})
+    if not missing:
+        return _Judged()
+    try:
+        asked = policy.Judgement(outcome=judgement.outcome, gates=missing)
+        return _Judged(more=policy.gates_for(pinned, asked, question, item.barred - item.askers))
+    except NotPermittedError as error:
+        return _Judged(str(error))
+
+
+def _is_held_up(item: Launch) -> bool:
+    return any(not gate.is_after for gate in item.gates)
+
+
+def _holds_up(bundle: Bundle, judgement: policy.Judgement) -> set[str]:
+    return {name for name in judgement.gates if bundle.gates[name].stands != "after_launch"}
+
+
+def _take_glass(outside: Outside, item: Launch) -> None:
+    """Break the glass for this launch.
+
+    Raises:
+        UnreviewedError: the last time is not reviewed yet.
+        BusyError: the same person kept breaking it.
+    """
+    for _ in range(saving.TRIES):
+        before = outside.items.get(Glass, glass_id(item.question.requester))
+        last = outside.items.get(Launch, before.launch) if before is not None else None
+        after = glass.take(before, item, last, outside.now())
+        with contextlib.suppress(VersionConflictError, ItemExistsError):
+            if before is None:
+                outside.items.add(after)
+            elif after is not before:
+                outside.items.save(before, after)
+            return
+    raise BusyError("The glass kept being broken; try again.")
 
 
 def _lost(outside: Outside, item: Launch, current: Bundle) -> dict[str, frozenset[Actor]]:
+    """Return, by gate, whose decisions count no longer: their right, or their being a person, is gone."""
     lost: dict[str, frozenset[Actor]] = {}
     for gate in item.gates:
-        said_go = frozenset(one.actor for one in gate.counting if one.verdict == "approve")
-        gone = said_go - decide.eligible(outside, item, gate.name, current)
+        if gate.is_after or gate.kind == "timer":
+            continue
+        may = decide.eligible(outside, item, gate.name, current)
+        gone = {one.seat for one in gate.counting if one.verdict == "approve" and one.seat not in may}
+        gone |= {
+            one.actor
+            for one in gate.counting
+            if one.instead_of is not None
+            and (one.actor in item.barred or not decide.is_person(outside, item, one.actor, current))
+        }
         if gone:
-            lost[gate.name] = gone
+            lost[gate.name] = frozenset(gone)
     return lost
 
 
@@ -102,7 +235,7 @@ def _launch(outside: Outside, item: Launch) -> None:
             lambda this: commands.record_failed(
                 this,
                 code="DigestMismatch",
-                message="The plan is not the one that was approved.",
+                message=NOT_APPROVED,
                 at=outside.now(),
             ),
         )
@@ -122,7 +255,10 @@ def _launch(outside: Outside, item: Launch) -> None:
 
 
 def _record(outside: Outside, item: Launch, command: saving.Command[Launch]) -> None:
-    """Save what the engine answered to this attempt, unless it is on record already."""
+    """Save what the engine answered to this attempt, unless it is on record already.
+
+    What has failed, or has ended with its start, holds nothing of a budget any more.
+    """
     attempt = item.attempt
 
     def unless_recorded(this: Launch) -> Launch:
@@ -130,7 +266,9 @@ def _record(outside: Outside, item: Launch, command: saving.Command[Launch]) -> 
             return this
         return command(this)
 
-    saving.change(outside.items, item, unless_recorded)
+    recorded = saving.change(outside.items, item, unless_recorded)
+    if recorded.state not in budgets.HOLDING:
+        budgets.release(outside, recorded)
 
 
 def _change(outside: Outside, item: Launch) -> None:

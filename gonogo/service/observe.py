@@ -12,7 +12,7 @@ from gonogo.core.instance import Instance
 from gonogo.core.launch import InstanceState, Launch
 from gonogo.core.states import State
 from gonogo.ports import Outside, Seen
-from gonogo.service import saving
+from gonogo.service import budgets, saving
 
 
 def observe(
@@ -43,9 +43,9 @@ def observe(
             hourly=_hourly(outside, launch, seen),
             at=now,
         )
-        after = instances.seen(known, launch=launch, state=state, changed_at=changed_at, at=now)
+        made = instances.seen(known, launch=launch, state=state, changed_at=changed_at, at=now)
         try:
-            outside.items.add(after)
+            outside.items.add(made)
         except ItemExistsError:
             raise LaterError(f"instance {instance_id} was just recorded by another") from None
     else:
@@ -56,11 +56,13 @@ def observe(
         )
     if launch.state is State.LAUNCHING:
         raise LaterError(f"launch {launch.id} has not recorded instance {instance_id} yet")
-    saving.change(
+    after = saving.change(
         outside.items,
         launch,
         lambda this: commands.observe(this, resource=instance_id, state=state, changed_at=changed_at, at=now),
     )
+    if after.state is State.TERMINATED:
+        budgets.release(outside, after)
 
 
 def _launch_of(

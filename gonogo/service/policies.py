@@ -1,18 +1,39 @@
-"""The policy's bundles: publish one, and read the one in force or the one that a launch was judged by."""
+"""The policy's bundles: publish one, ask for one, read the one in force or the one that judged a launch.
+
+The first bundle is published by whoever deploys. From then on a change of policy is a launch like any other, of
+engine `policy`, behind the gate `policy` of the bundle in force.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 
-from gonogo.core import policy, published
-from gonogo.core.bundle import Bundle
-from gonogo.core.errors import BundleRefusedError, Fault, ItemExistsError, PolicyMissingError
+from gonogo import ports
+from gonogo.core import canonical, policy, published
+from gonogo.core.bundle import POLICY_GATE, Bundle
+from gonogo.core.errors import (
+    BundleRefusedError,
+    Fault,
+    InvalidError,
+    ItemExistsError,
+    PolicyMissingError,
+    RefusedError,
+)
+from gonogo.core.event import Price
+from gonogo.core.launch import Launch
+from gonogo.core.plan import POLICY_ENGINE, Plan, Question
 from gonogo.core.published import CURRENT, CurrentPolicy, StoredBundle
-from gonogo.ports import Items
-from gonogo.service import saving
+from gonogo.ports import Items, Outside
+from gonogo.service import saving, submit
+from gonogo.service.identity import SignedIn
+from gonogo.service.submit import Prepared
 
+AT_ONCE = "1s"
+"""The lease of a change of policy, which ends with its start."""
 KEPT = 16
 """How many bundles a process keeps ready; more than ever wait at a time."""
 
@@ -32,6 +53,10 @@ class Policies:
         if now is None:
             raise PolicyMissingError
         return self.pinned(now.bundle)
+
+    def check(self, files: Mapping[str, str]) -> Bundle:
+        """Return the bundle of these files, which is not put in force."""
+        return accept(files, self._trusts)
 
     def pinned(self, digest: str) -> Bundle:
         """Return the bundle of this digest."""
@@ -83,3 +108,140 @@ def publish(items: Items, files: Mapping[str, str], trusts: Callable[[str], bool
     if before is not None:
         saving.change(items, before, lambda policy: published.in_force(policy, bundle.digest, now))
     return bundle
+
+
+def propose(
+    outside: Outside, asker: SignedIn, files: Mapping[str, str], reason: str, key: str | None
+) -> Launch:
+    """Ask for another policy: store it under its digest, and launch it once its gate is GO.
+
+    Raises:
+        BundleRefusedError: it breaks rules.
+        InvalidError: it is in force already.
+        NotPermittedError: the asker may not ask for a change, or the policy in force lets nobody approve one.
+        KeyReusedError: the Idempotency-Key was used with something else.
+    """
+    bundle, before = outside.policies.check(files), asker.policy
+    if bundle.digest == before.digest:
+        raise InvalidError(Fault("/files", "unchanged", "are the policy in force already"))
+    question = _change(asker, bundle, reason)
+    asked = canonical.digest({"bundle": bundle.digest, "reason": reason})
+
+    def ready() -> Prepared:
+        found = submit.judged(before, asker, question)
+        with contextlib.suppress(ItemExistsError):
+            outside.items.add(published.stored(files, outside.now()))
+        return found
+
+    return submit.once(outside, asker, asked, key, ready)
+
+
+def _change(asker: SignedIn, bundle: Bundle, reason: str) -> Question:
+    before = asker.policy
+    changed = sorted(
+        name for name in {*before.files, *bundle.files} if before.files.get(name) != bundle.files.get(name)
+    )
+    prices = before.prices
+    nothing = Decimal(0)
+    return Question(
+        name=None,
+        reason=reason,
+        cost_center=POLICY_GATE,
+        requester=asker.actor,
+        on_behalf_of=None,
+        lease=AT_ONCE,
+        plan=Plan(
+            template=POLICY_GATE,
+            engine=POLICY_ENGINE,
+            region="",
+            parameters={},
+            spec={"bundle": bundle.digest, "previous": before.digest, "files": changed},
+            units=(),
+        ),
+        price=Price(
+            currency=prices.currency,
+            version=prices.version,
+            hourly=nothing,
+            monthly=nothing,
+            worst_case=nothing,
+        ),
+    )
+
+
+def difference(outside: Outside, question: Question) -> dict[str, str]:
+    """Return what a change of policy changes: for each file its unified diff, by the stored bundles.
+
+    Raises:
+        PolicyMissingError: one of the bundles is missing.
+    """
+    spec = question.plan.spec
+    old = outside.policies.pinned(str(spec["previous"])).files
+    new = outside.policies.pinned(str(spec["bundle"])).files
+    return {
+        name: "\n".join(
+            difflib.unified_diff(
+                old.get(name, "").splitlines(),
+                new.get(name, "").splitlines(),
+                "in force",
+                "asked for",
+                lineterm="",
+            )
+        )
+        for name in spec["files"]
+    }
+
+
+class PolicyEngine:
+    """`ports.Engine` of policy bundles: to launch one is to put it in force.
+
+    It takes the place of just the bundle that it was compared with.
+    """
+
+    def __init__(self, items: Items, policies: ports.Policies, now: Callable[[], datetime]) -> None:
+        """Take the table, and what checks a bundle."""
+        self._items = items
+        self._policies = policies
+        self._now = now
+
+    def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+        """Put the plan's bundle in force; nothing is made that could be stopped."""
+        del token, tags
+        digest, previous = str(plan.spec["bundle"]), str(plan.spec["previous"])
+        try:
+            self._policies.pinned(digest)
+        except PolicyMissingError as error:
+            raise RefusedError("BundleRefused", str(error)) from error
+        before = self._items.get(CurrentPolicy, CURRENT)
+        if before is None:
+            raise RefusedError("PolicyMissing", "There is no policy in force that could be changed.")
+
+        def command(this: CurrentPolicy) -> CurrentPolicy:
+            if this.bundle == digest or _was_put_in_force(this, digest, previous):
+                return this
+            if this.bundle != previous:
+                raise RefusedError(
+                    "PolicyMoved", "Another policy came into force since; compare with that, and ask again."
+                )
+            return published.in_force(this, digest, self._now())
+
+        saving.change(self._items, before, command)
+        return ()
+
+    def find(self, plan: Plan, *, token: str) -> tuple[str, ...]:
+        """Return nothing: what is in force is no resource."""
+        del plan, token
+        return ()
+
+    def stop(self, plan: Plan, resources: Sequence[str]) -> None:
+        """Refuse: a policy is changed by another."""
+        del plan, resources
+        raise RefusedError("NotAResource", "A policy is changed by another policy.")
+
+    start = terminate = stop
+
+
+def _was_put_in_force(policy: CurrentPolicy, digest: str, previous: str) -> bool:
+    """Tell whether just this change was made, and the one in force came after it."""
+    return policy.bundle != previous and any(
+        (one.data.get("bundle"), one.data.get("previous")) == (digest, previous) for one in policy.history
+    )

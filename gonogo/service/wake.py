@@ -6,10 +6,11 @@ from datetime import datetime
 
 from gonogo.core import clock
 from gonogo.core import delivery as deliveries
+from gonogo.core.budget import Ledger
 from gonogo.core.delivery import Delivery
 from gonogo.core.launch import Launch
 from gonogo.ports import Outside
-from gonogo.service import saving
+from gonogo.service import budgets, saving
 
 AT_ONCE = 100
 """How many items of each shard one waking takes; the next takes the rest."""
@@ -45,4 +46,6 @@ def _tick(outside: Outside, kind: str, id_: str, now: datetime) -> bool:
         return delivery is not None and (
             saving.change(outside.items, delivery, lambda this: deliveries.tick(this, at=now)) is not delivery
         )
+    if kind == Ledger.kind:
+        return budgets.reconcile(outside, id_)
     return False

@@ -55,7 +55,7 @@ def test_what_is_stored_is_resolved_and_priced(road: Road) -> None:
 
 def test_asking_what_would_happen_stores_nothing(road: Road) -> None:
     """A dry run has the same answer, and no trace."""
-    prepared = submit.prepare(road.outside.resolver, road.sign_in("dev"), request())
+    prepared = submit.answer(road.outside, road.sign_in("dev"), request())
     assert [gate.name for gate in prepared.gates] == ["lead"]
     assert road.launches() == []
     assert ask(road).question == prepared.question

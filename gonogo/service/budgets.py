@@ -1,0 +1,129 @@
+"""What a launch costs its cost center's budget: how it would stand, what it holds, what it lets go of.
+
+A hold is written to the very version of the ledgers that the launch was judged by, so that of several launches
+at once none is judged by a sum that another has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from gonogo.core import budget, duration
+from gonogo.core.budget import Ledger, Standing
+from gonogo.core.bundle import Bundle
+from gonogo.core.launch import Launch
+from gonogo.core.plan import Question
+from gonogo.core.states import State
+from gonogo.ports import Outside
+from gonogo.service import saving
+
+AT_ONCE = 100
+"""How many launches are read in one call (DynamoDB API reference, BatchGetItem)."""
+HOLDING = (State.PENDING, State.LAUNCHING, State.RUNNING, State.STOPPED)
+
+Ledgers = Mapping[str, Ledger]
+"""The ledgers of one cost center by month, as they were read."""
+
+
+def has_budget(bundle: Bundle, question: Question) -> bool:
+    """Tell whether the question's cost center has a budget, and it costs anything."""
+    return question.cost_center in bundle.budgets and question.price.hourly > 0
+
+
+def read(outside: Outside, question: Question, at: datetime) -> Ledgers:
+    """Return the ledgers of all months that a launch now would touch: one call."""
+    center = question.cost_center
+    ids = {month: budget.ledger_id(center, month) for month in asked(question, at)}
+    found = outside.items.get_many(Ledger, list(ids.values()))
+    return {
+        month: found[id_] if id_ in found else budget.opened(center, month, at) for month, id_ in ids.items()
+    }
+
+
+def asked(question: Question, at: datetime) -> dict[str, Decimal]:
+    """Return what a launch at this time costs at most, by month."""
+    return budget.amounts(question.price.hourly, at, at + duration.parse(question.lease))
+
+
+def stands(
+    bundle: Bundle, question: Question, ledgers: Ledgers, at: datetime, launch: str | None = None
+) -> Standing | None:
+    """Return how a launch would stand by these ledgers and this bundle's limit; None where it has no budget."""
+    rule = bundle.budgets.get(question.cost_center)
+    if rule is None:
+        return None
+    return budget.standing(question.cost_center, rule, ledgers, asked(question, at), launch)
+
+
+def standing(outside: Outside, bundle: Bundle, question: Question) -> Standing | None:
+    """Return how a launch would stand now; nothing is read where its cost center has no budget."""
+    if not has_budget(bundle, question):
+        return None
+    now = outside.now()
+    return stands(bundle, question, read(outside, question, now), now)
+
+
+def hold(outside: Outside, launch: Launch, ledgers: Ledgers, at: datetime) -> None:
+    """Write into each ledger what the launch holds of it.
+
+    Raises:
+        VersionConflictError, ItemExistsError: one has changed since it was read: judge again.
+    """
+    for month, amount in asked(launch.question, at).items():
+        before = ledgers[month]
+        after = budget.hold(before, launch.id, amount, at)
+        if before.version == 0:
+            outside.items.add(after)
+        else:
+            outside.items.save(before, after)
+
+
+def release(outside: Outside, launch: Launch) -> None:
+    """Let go of what the launch holds, but for what it has spent; doing it again changes nothing."""
+    if not launch.holds:
+        return
+    now = outside.now()
+    begun = launch.started_at or launch.cleared_at or launch.at
+    months = [*asked(launch.question, begun), *asked(launch.question, now)]
+    ids = [budget.ledger_id(launch.question.cost_center, month) for month in dict.fromkeys(months)]
+    spends = spent(launch)
+    for ledger in outside.items.get_many(Ledger, ids).values():
+        saving.change(
+            outside.items,
+            ledger,
+            lambda this: budget.release(this, launch.id, spends.get(this.month, Decimal(0)), now),
+        )
+
+
+def spent(launch: Launch) -> dict[str, Decimal]:
+    """Return what a launch that has ended cost by month, as if all of it had run from its start to its end."""
+    if launch.started_at is None or launch.state is not State.TERMINATED:
+        return {}
+    ended = max((one.changed_at for one in launch.resources if one.changed_at), default=launch.updated_at)
+    return budget.amounts(launch.question.price.hourly, launch.started_at, max(ended, launch.started_at))
+
+
+def reconcile(outside: Outside, ledger_id: str) -> bool:
+    """Hold a ledger against its launches: what has ended, or waits again, holds nothing. Return if it changed."""
+    ledger = outside.items.get(Ledger, ledger_id)
+    if ledger is None:
+        return False
+
+    def command(this: Ledger) -> Ledger:
+        now = outside.now()
+        if this.due_at is None or now < this.due_at:
+            return this
+        ids = sorted(this.held)
+        found: dict[str, Launch] = {}
+        for start in range(0, len(ids), AT_ONCE):
+            found |= outside.items.get_many(Launch, ids[start : start + AT_ONCE])
+        for id_ in ids:
+            launch = found.get(id_)
+            if launch is None or launch.state not in HOLDING:
+                spends = spent(launch) if launch is not None else {}
+                this = budget.release(this, id_, spends.get(this.month, Decimal(0)), now)
+        return budget.checked(this, now)
+
+    return saving.change(outside.items, ledger, command) is not ledger
