@@ -82,13 +82,13 @@ def test_writes_are_limited_to_kinds_of_item(roles: Roles) -> None:
         for name in ROLES
     }
     assert kinds == {
-        "APIHandler": {"launch#*"},
+        "APIHandler": {"bundle#*", "delegation#*", "launch#*"},
         "Publish": set(),
         "Notify": {"delivery#*"},
         "Deliver": {"delivery#*"},
-        "Launch": {"launch#*"},
-        "Observe": {"instance#*", "launch#*"},
-        "Wake": {"delivery#*", "launch#*"},
+        "Launch": {"budget#*", "glass#*", "launch#*", "policy#*"},
+        "Observe": {"budget#*", "instance#*", "launch#*"},
+        "Wake": {"budget#*", "delivery#*", "launch#*"},
     }
 
 
