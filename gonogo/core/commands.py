@@ -88,9 +88,12 @@ def submit(
     launch = launch.happened(
         at, event.LaunchRequested(launch=launch.facts, gates=names, break_glass=question.break_glass)
     )
-    if launch.review is not None:
+    if launch.reviews:
         broken = event.GlassBroken(
-            launch=launch.facts, actor=question.requester, groups=tells, gate=launch.review.name
+            launch=launch.facts,
+            actor=question.requester,
+            groups=tells,
+            gates=tuple(gate.name for gate in launch.reviews),
         )
         launch = launch.happened(at, broken)
     return _await(launch, at)
@@ -286,7 +289,7 @@ def _amended(
 ) -> Launch:
     """Put another question in the place of this one; no round that was ever open comes again."""
     previous, before = launch.digest, launch.question
-    last = max((gate.round for gate in launch.gates), default=0)
+    last = _last_round(launch)
     for gate in course.open_gates(launch):
         launch = course.put(launch, gate.closed(GateState.CANCELLED), at, "amended")
     launch = launch.changed(
@@ -310,6 +313,11 @@ def _amended(
         gates=tuple(gate.name for gate in gates),
     )
     return _await(launch.happened(at, amended), at).next_version()
+
+
+def _last_round(launch: Launch) -> int:
+    """Return the highest round of any gate: a gate that comes anew opens after it, so that no round comes again."""
+    return max((gate.round for gate in launch.gates), default=0)
 
 
 def offer(
@@ -416,7 +424,8 @@ def ask_more(launch: Launch, *, gates: tuple[Gate, ...], at: datetime) -> Launch
     """
     launch.require(Command.ASK_MORE)
     known = {gate.name for gate in launch.gates}
-    more = tuple(gate for gate in gates if gate.name not in known)
+    last = _last_round(launch)
+    more = tuple(msgspec.structs.replace(gate, round=last) for gate in gates if gate.name not in known)
     if not more:
         return launch
     launch = launch.changed(gates=(*launch.gates, *more))

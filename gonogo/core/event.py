@@ -188,12 +188,12 @@ class LaunchOffered(LaunchData, frozen=True, kw_only=True):
 
 
 class GlassBroken(LaunchData, frozen=True, kw_only=True):
-    """Somebody launches at once in an emergency: these groups are told, and `gate` reviews it afterwards."""
+    """Somebody launches at once in an emergency: these groups are told, and `gates` review it afterwards."""
 
     type = "glass.broken"
     actor: Actor
     groups: tuple[str, ...]
-    gate: str
+    gates: tuple[str, ...]
 
 
 class LaunchCleared(LaunchData, frozen=True, kw_only=True):

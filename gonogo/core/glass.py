@@ -33,8 +33,9 @@ def is_reviewed(launch: Launch | None) -> bool:
     """Tell whether nothing is left to review: it is decided, or the launch came to nothing."""
     if launch is None or launch.state in (State.FAILED, State.CANCELLED, State.EXPIRED):
         return True
-    review = launch.review
-    return review is not None and review.state in (GateState.GO, GateState.NO_GO)
+    return bool(launch.reviews) and all(
+        one.state in (GateState.GO, GateState.NO_GO) for one in launch.reviews
+    )
 
 
 def take(before: Glass | None, launch: Launch, last: Launch | None, at: datetime) -> Glass:

@@ -119,11 +119,11 @@ class Launch(Item, frozen=True, kw_only=True):
         return self.askers | frozenset(self.owners) | frozenset(self.amended_by)
 
     @property
-    def review(self) -> Gate | None:
-        """The gate that reviews a broken glass; None where the glass is whole."""
+    def reviews(self) -> tuple[Gate, ...]:
+        """The gates that review a broken glass; none where the glass is whole."""
         if not self.question.break_glass:
-            return None
-        return next((one for one in self.gates if one.is_after and one.kind == "human"), None)
+            return ()
+        return tuple(one for one in self.gates if one.is_after and one.kind == "human")
 
     @property
     def approvers(self) -> tuple[Actor, ...]:
