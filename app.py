@@ -72,6 +72,42 @@ def decisions(id: str) -> Any:  # noqa: A002
     return _api().decide_launch(app.current_request, id)
 
 
+@app.route("/v1/launches/{id}/notes", methods=["POST"], content_types=JSON)
+def notes(id: str) -> Any:  # noqa: A002
+    """Say how far a hook is, signed in."""
+    return _api().note_launch(app.current_request, id)
+
+
+@app.route("/v1/launches/{id}/amend", methods=["POST"], content_types=JSON)
+def amend(id: str) -> Any:  # noqa: A002
+    """Ask for something else instead."""
+    return _api().amend_launch(app.current_request, id)
+
+
+@app.route("/v1/launches/{id}/offers", methods=["POST"], content_types=JSON)
+def offers(id: str) -> Any:  # noqa: A002
+    """Offer to say go to less."""
+    return _api().offer_launch(app.current_request, id)
+
+
+@app.route("/v1/launches/{id}/accept", methods=["POST"], content_types=JSON)
+def accept(id: str) -> Any:  # noqa: A002
+    """Accept an offer."""
+    return _api().accept_offer(app.current_request, id)
+
+
+@app.route("/v1/launches/{id}/why", methods=["GET"])
+def why(id: str) -> Any:  # noqa: A002
+    """Say why a launch waits."""
+    return _api().why_launch(app.current_request, id)
+
+
+@app.route("/v1/launches/{id}/diff", methods=["GET"])
+def diff(id: str) -> Any:  # noqa: A002
+    """Show what a change of policy changes."""
+    return _api().diff_launch(app.current_request, id)
+
+
 @app.route("/v1/launches/{id}/cancel", methods=["POST"], content_types=JSON)
 def cancel(id: str) -> Any:  # noqa: A002
     """Cancel a launch."""
@@ -124,6 +160,30 @@ def templates() -> Any:
 def policy() -> Any:
     """Read the policy."""
     return _api().get_policy(app.current_request)
+
+
+@app.route("/v1/policy", methods=["PUT"], content_types=JSON)
+def put_policy() -> Any:
+    """Ask for another policy."""
+    return _api().put_policy(app.current_request)
+
+
+@app.route("/v1/delegation", methods=["GET"])
+def get_delegation() -> Any:
+    """Tell who decides in somebody's place."""
+    return _api().get_delegation(app.current_request)
+
+
+@app.route("/v1/delegation", methods=["PUT"], content_types=JSON)
+def put_delegation() -> Any:
+    """Say who decides in somebody's place."""
+    return _api().put_delegation(app.current_request)
+
+
+@app.route("/v1/delegation", methods=["DELETE"])
+def end_delegation() -> Any:
+    """End what somebody delegates."""
+    return _api().end_delegation(app.current_request)
 
 
 @app.route("/healthz", methods=["GET"])

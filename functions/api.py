@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -13,14 +14,17 @@ from functions.headers import SECURITY_HEADERS
 from gonogo import __version__
 from gonogo.bootstrap import gonogo
 from gonogo.core.actor import Actor
-from gonogo.core.errors import Fault, InvalidError
+from gonogo.core.delegation import Delegation
+from gonogo.core.errors import Fault, InvalidError, NotFoundError, PolicyMissingError
 from gonogo.core.launch import Launch
 from gonogo.core.policy import Principal
 from gonogo.core.states import State
-from gonogo.service import change, decide, identity, read, submit
+from gonogo.service import amend, change, decide, delegate, identity, policies, read, submit, why
 from gonogo.service.identity import SignedIn
 
 T = TypeVar("T")
+LARGEST_POLICY = 1024 * 1024
+"""Bytes of a policy as it is asked for; compressed it has 350 KB at most."""
 MOST_ITEMS = 100
 ITEMS = 25
 
@@ -102,7 +106,7 @@ def decide_launch(request: Request, launch_id: str) -> Response:
             decider,
             launch_id,
             gate=said.gate,
-            verdict=said.verdict,
+            verdict=bodies.VERDICTS[said.verdict],
             digest=said.digest,
             comment=said.comment,
         )
@@ -114,8 +118,114 @@ def decide_by_token(request: Request) -> Response:
     """POST /v1/decisions: the token is the authority, and there is no other."""
     _query(request)
     said = _body(request, bodies.DecideByToken)
-    launch = decide.by_token(gonogo(), said.token, verdict=said.verdict, digest=None, comment=said.comment)
-    return _launch(launch)
+    if (said.verdict is None) == (said.note is None):
+        raise InvalidError(Fault("/verdict", "exclusive", "give either a verdict or a note"))
+    if said.note is not None:
+        if said.comment is not None:
+            raise InvalidError(Fault("/comment", "exclusive", "goes with a verdict, not with a note"))
+        return _launch(decide.note_by_token(gonogo(), said.token, note=said.note))
+    verdict = bodies.VERDICTS[said.verdict or "reject"]
+    return _launch(decide.by_token(gonogo(), said.token, verdict=verdict, digest=None, comment=said.comment))
+
+
+@problem.answered
+def note_launch(request: Request, launch_id: str) -> Response:
+    """POST /v1/launches/{id}/notes."""
+    _query(request)
+    noter = _signed_in(request)
+    said = _body(request, bodies.MakeNote)
+    return _launch(decide.note(gonogo(), noter, launch_id, gate=said.gate, text=said.text))
+
+
+@problem.answered
+def amend_launch(request: Request, launch_id: str) -> Response:
+    """POST /v1/launches/{id}/amend."""
+    _query(request)
+    actor = _signed_in(request)
+    return _launch(amend.amend(gonogo(), actor, launch_id, _body(request, bodies.Amend).changes()))
+
+
+@problem.answered
+def offer_launch(request: Request, launch_id: str) -> Response:
+    """POST /v1/launches/{id}/offers."""
+    _query(request)
+    actor = _signed_in(request)
+    said = _body(request, bodies.MakeOffer)
+    return _launch(
+        amend.offer(
+            gonogo(),
+            actor,
+            launch_id,
+            gate=said.gate,
+            digest=said.digest,
+            changes=said.changes(),
+            comment=said.comment,
+        )
+    )
+
+
+@problem.answered
+def accept_offer(request: Request, launch_id: str) -> Response:
+    """POST /v1/launches/{id}/accept."""
+    _query(request)
+    actor = _signed_in(request)
+    return _launch(amend.accept(gonogo(), actor, launch_id, _body(request, bodies.Accept).digest))
+
+
+@problem.answered
+def why_launch(request: Request, launch_id: str) -> Response:
+    """GET /v1/launches/{id}/why."""
+    _query(request)
+    return _reply(bodies.why_view(why.why(gonogo(), _signed_in(request), launch_id)))
+
+
+@problem.answered
+def diff_launch(request: Request, launch_id: str) -> Response:
+    """GET /v1/launches/{id}/diff."""
+    _query(request)
+    _signed_in(request)
+    question = read.launch(gonogo(), launch_id).question
+    if not question.changes_policy:
+        raise NotFoundError("It is no change of policy, so there is no difference to show.")
+    return _reply(bodies.PolicyDiff(policies.difference(gonogo(), question)))
+
+
+@problem.answered
+def get_delegation(request: Request) -> Response:
+    """GET /v1/delegation."""
+    query = _query(request, "of")
+    reader = _signed_in(request)
+    return _delegation(delegate.show(gonogo(), _actor(query, "of", reader)))
+
+
+@problem.answered
+def put_delegation(request: Request) -> Response:
+    """PUT /v1/delegation."""
+    query = _query(request, "of")
+    by = _signed_in(request)
+    said = _body(request, bodies.Delegate)
+    return _delegation(
+        delegate.delegate(
+            gonogo(),
+            by,
+            whom=_actor(query, "of", by),
+            to=said.to.actor(),
+            since=said.since,
+            until=said.until,
+        )
+    )
+
+
+@problem.answered
+def end_delegation(request: Request) -> Response:
+    """DELETE /v1/delegation."""
+    query = _query(request, "of")
+    by = _signed_in(request)
+    return _delegation(delegate.withdraw(gonogo(), by, _actor(query, "of", by)))
+
+
+def _delegation(found: Delegation) -> Response:
+    return _reply(bodies.delegation_view(found, gonogo().now()))
 
 
 @problem.answered
@@ -149,9 +259,32 @@ def list_templates(request: Request) -> Response:
 
 @problem.answered
 def get_policy(request: Request) -> Response:
-    """GET /v1/policy."""
+    """GET /v1/policy: the one in force, or the one of a digest."""
+    query = _query(request, "bundle")
+    reader = _signed_in(request)
+    digest = query.get("bundle")
+    if digest is None or digest == reader.policy.digest:
+        return _reply(bodies.policy_view(reader.policy))
+    if not re.fullmatch("[0-9a-f]{64}", digest, re.ASCII):
+        raise InvalidError(Fault("bundle", "digest", "is 64 hex digits in lower case"))
+    try:
+        return _reply(bodies.policy_view(gonogo().policies.pinned(digest)))
+    except PolicyMissingError as error:
+        raise NotFoundError(str(error)) from error
+
+
+@problem.answered
+def put_policy(request: Request) -> Response:
+    """PUT /v1/policy: a launch that puts another policy in force, once the gate `policy` is GO."""
     _query(request)
-    return _reply(bodies.policy_view(_signed_in(request).policy))
+    asker = _signed_in(request)
+    said = _body(request, bodies.PutPolicy, largest=LARGEST_POLICY)
+    launch = policies.propose(gonogo(), asker, said.files, said.reason, _idempotency_key(request))
+    return _reply(
+        bodies.launch_view(launch),
+        HTTPStatus.ACCEPTED,
+        {"Location": f"launches/{launch.id}", "ETag": _etag(launch)},
+    )
 
 
 @problem.answered
@@ -168,9 +301,9 @@ def openapi() -> Response:
     return _reply(document())
 
 
-def _body(request: Request, kind: type[T], *, empty: bytes = b"") -> T:
+def _body(request: Request, kind: type[T], *, empty: bytes = b"", largest: int = strict.LARGEST) -> T:
     strict.check_type(request.headers.get("content-type"))
-    return strict.decode(request.raw_body or empty, kind)
+    return strict.decode(request.raw_body or empty, kind, largest)
 
 
 def _signed_in(request: Request) -> SignedIn:
@@ -229,14 +362,19 @@ def _state(text: str) -> State:
 
 
 def _requester(query: dict[str, str], reader: Principal) -> Actor:
-    text = query.get("requester", "me")
+    return _actor(query, "requester", reader)
+
+
+def _actor(query: dict[str, str], name: str, reader: Principal) -> Actor:
+    """Return the actor that a query parameter names: `me`, or issuer#subject."""
+    text = query.get(name, "me")
     if text == "me":
         return reader.actor
     try:
         asked = Actor.parse(text)
         return msgspec.convert({"issuer": asked.issuer, "subject": asked.subject}, bodies.ActorBody).actor()
     except (ValueError, msgspec.ValidationError) as error:
-        raise InvalidError(Fault("requester", "actor", f"is `me`, or: {error}")) from None
+        raise InvalidError(Fault(name, "actor", f"is `me`, or: {error}")) from None
 
 
 LONGEST_KEY = 255

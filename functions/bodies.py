@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,14 +11,20 @@ from msgspec import Meta
 
 from gonogo.core import duration
 from gonogo.core.actor import Actor
+from gonogo.core.budget import Standing
 from gonogo.core.bundle import Bundle
-from gonogo.core.event import Event, Price, cloud_event
-from gonogo.core.gates import Gate
-from gonogo.core.launch import Failure, Launch, LaunchSummary, Resource
-from gonogo.core.plan import LaunchRequest, Lease, Plan
+from gonogo.core.delegation import Delegation
+from gonogo.core.event import Change, Event, Price, cloud_event
+from gonogo.core.gates import Gate, Note
+from gonogo.core.launch import Failure, Launch, LaunchSummary, Offer, Resource
+from gonogo.core.plan import LaunchRequest, Lease, Plan, changes
+from gonogo.core.window import Window
 from gonogo.ports import Page
+from gonogo.service import decide
+from gonogo.service.amend import Changes
 from gonogo.service.read import InboxEntry
 from gonogo.service.submit import Prepared
+from gonogo.service.why import Why
 
 END = r"$(?!\n)"
 """The end of a text in Python and ECMA-262 alike: Python's `$` alone stands before a last line feed too."""
@@ -30,7 +37,22 @@ Text = Annotated[
 ]
 CostCenter = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/@+=-]{0,63}" + END)]
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}" + END)]
-Verdict = Literal["approve", "reject", "revoke"]
+Verdict = Literal["approve", "reject", "revoke", "pass", "fail"]
+Moment = Annotated[datetime, Meta(tz=True)]
+GateName = Annotated[str, Meta(min_length=1, max_length=64)]
+Span = Annotated[str, Meta(pattern=duration.PATTERN)]
+VERDICTS: dict[Verdict, decide.Verdict] = {
+    "approve": "approve",
+    "reject": "reject",
+    "revoke": "revoke",
+    "pass": "approve",
+    "fail": "reject",
+}
+"""What each verdict is: systems say pass and fail."""
+MOST_FILES = 200
+FilePath = Annotated[
+    str, Meta(max_length=200, pattern=r"^(?!.*(^|/)\.{1,2}(/|$))[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*" + END)
+]
 
 
 class ActorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,8 +74,10 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reason: Text
     cost_center: CostCenter
     name: Line | None = None
-    lease: Annotated[str, Meta(pattern=duration.PATTERN)] | None = None
+    lease: Span | None = None
     on_behalf_of: ActorBody | None = None
+    launch_by: Moment | None = None
+    break_glass: bool = False
 
     def request(self) -> LaunchRequest:
         """Return what is asked for."""
@@ -65,23 +89,90 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             name=self.name,
             lease=self.lease,
             on_behalf_of=self.on_behalf_of.actor() if self.on_behalf_of else None,
+            launch_by=self.launch_by,
+            break_glass=self.break_glass,
         )
+
+
+class Amend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be otherwise; what is left out stays. A parameter that is null goes back to its default."""
+
+    parameters: dict[str, Any] | None = None
+    lease: Span | None = None
+    reason: Text | None = None
+    cost_center: CostCenter | None = None
+    name: Line | None = None
+    launch_by: Moment | None = None
+
+    def changes(self) -> Changes:
+        """Return what is asked for."""
+        return Changes(
+            parameters=self.parameters,
+            lease=self.lease,
+            reason=self.reason,
+            cost_center=self.cost_center,
+            name=self.name,
+            launch_by=self.launch_by,
+        )
+
+
+class MakeOffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """To what less an approver of an open gate would say go, having been shown this digest."""
+
+    gate: GateName
+    digest: Digest
+    parameters: dict[str, Any] | None = None
+    lease: Span | None = None
+    comment: Text | None = None
+
+    def changes(self) -> Changes:
+        """Return what is offered."""
+        return Changes(parameters=self.parameters, lease=self.lease)
+
+
+class Accept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which offer is accepted, by its digest."""
+
+    digest: Digest
+
+
+class MakeNote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far a hook is, for everybody to read; it decides nothing."""
+
+    gate: GateName
+    text: Text
+
+
+class Delegate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who decides in somebody's place, until when; from now on, if `since` is left out."""
+
+    to: ActorBody
+    until: Moment
+    since: Moment | None = None
+
+
+class PutPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another policy: its files by path, as text, and why."""
+
+    files: Annotated[dict[FilePath, str], Meta(min_length=1, max_length=MOST_FILES)]
+    reason: Text
 
 
 class Decide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What somebody who is signed in says of a gate, of the digest that they were shown."""
 
-    gate: Annotated[str, Meta(min_length=1, max_length=64)]
+    gate: GateName
     verdict: Verdict
     digest: Digest
     comment: Text | None = None
 
 
 class DecideByToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the bearer of a token says of the gate that the token is for."""
+    """What the bearer of a token says of the gate that the token is for: a verdict, or a hook's progress note."""
 
     token: Annotated[str, Meta(max_length=4096)]
-    verdict: Verdict
+    verdict: Verdict | None = None
+    note: Text | None = None
     comment: Text | None = None
 
 
@@ -90,9 +181,11 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision; `void` says why it counts no longer."""
+    """A decision; `void` says why it counts no longer, `instead_of` in whose place it was made."""
 
     actor: Actor
+    instead_of: Actor | None
+    valid_until: datetime | None
     verdict: Literal["approve", "reject"]
     at: datetime
     channel: str
@@ -101,24 +194,54 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateView(msgspec.Struct, frozen=True, kw_only=True):
-    """A gate: who may decide it, who did, and what is missing."""
+    """A gate: who or what may decide it, who did, what is missing, and when the clock does what to it.
+
+    `passed` says why it is GO without decisions, `why` why it opened again.
+    """
 
     name: str
     title: str
+    kind: str
+    place: str
     stage: int
     state: str
     round: int
     quorum: int
     approvals: int
+    reject_quorum: int
+    rejections: int
     approvers: tuple[Actor, ...]
+    services: bool
     login: bool
+    on_expiry: str
+    on_reject: str
     opened_at: datetime | None
     expires_at: datetime | None
+    goes_at: datetime | None
+    remind_at: datetime | None
+    escalate_at: datetime | None
+    escalated: bool
+    passed: str | None
+    why: str | None
+    notes: tuple[Note, ...]
     decisions: tuple[DecisionView, ...]
 
 
+class OfferView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an approver would say go to instead, and what would change by it; accepted by its digest."""
+
+    gate: str
+    actor: Actor
+    digest: str
+    at: datetime
+    comment: str | None
+    lease: str
+    price: Price
+    changes: tuple[Change, ...]
+
+
 class LaunchView(msgspec.Struct, frozen=True, kw_only=True):
-    """A launch as it is now."""
+    """A launch as it is now; `changes` is what was amended last, `groups` what the asker's token stood for."""
 
     id: str
     version: int
@@ -129,19 +252,27 @@ class LaunchView(msgspec.Struct, frozen=True, kw_only=True):
     cost_center: str
     requester: Actor
     on_behalf_of: Actor | None
+    groups: tuple[str, ...]
+    break_glass: bool
     lease: str
     plan: Plan
     price: Price
     digest: str
     bundle: str
     gates: tuple[GateView, ...]
+    amended_by: tuple[Actor, ...]
+    changes: tuple[Change, ...]
+    offers: tuple[OfferView, ...]
     attempt: int
     resources: tuple[Resource, ...]
     failure: Failure | None
     wanted: str | None
     created_at: datetime
     updated_at: datetime
+    waits_until: datetime | None
+    launch_by: datetime | None
     cleared_at: datetime | None
+    started_at: datetime | None
     lease_ends_at: datetime | None
 
 
@@ -187,17 +318,89 @@ class History(msgspec.Struct, frozen=True):
     items: tuple[CloudEvent, ...]
 
 
-class DryRun(msgspec.Struct, frozen=True, kw_only=True):
-    """What would happen to a request now; nothing is stored."""
+class BudgetView(msgspec.Struct, frozen=True, kw_only=True):
+    """How a launch would stand to its cost center's budget, in the month (UTC) where it is tightest."""
 
-    outcome: Literal["direct", "gates", "refused"]
+    cost_center: str
+    month: str
+    limit: Decimal
+    committed: Decimal
+    estimate: Decimal
+    remaining: Decimal
+    overrun: bool
+
+
+class DryRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What would happen to a request now; nothing is stored. `tells` are the groups told of a broken glass."""
+
+    outcome: Literal["direct", "gates", "break_glass", "refused"]
     gates: tuple[GateView, ...]
     policies: tuple[str, ...]
+    tells: tuple[str, ...]
+    budget: BudgetView | None
+    launch_by: datetime | None
     lease: str
     plan: Plan
     price: Price
     digest: str
     bundle: str
+
+
+class DecidersView(msgspec.Struct, frozen=True, kw_only=True):
+    """One gate: who can still decide it, in whose place, who did, and how many more must say go."""
+
+    gate: GateView
+    can: tuple[Actor, ...]
+    instead: tuple[InsteadView, ...]
+    missing: int
+    waits_for: str
+    until: datetime | None
+
+
+class InsteadView(msgspec.Struct, frozen=True):
+    """Somebody who may decide in the place of others."""
+
+    actor: Actor
+    instead_of: tuple[Actor, ...]
+
+
+class YouView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether whoever asks can decide a gate now; if not, why not."""
+
+    gate: str
+    can: bool
+    why_not: str | None
+
+
+class WhyView(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a launch waits: which policies matched, and for each gate who can decide it, who did, what is missing."""
+
+    id: str
+    state: str
+    outcome: str
+    policies: tuple[str, ...]
+    gates: tuple[DecidersView, ...]
+    you: tuple[YouView, ...]
+    budget: BudgetView | None
+    waits_until: datetime | None
+    launch_by: datetime | None
+
+
+class DelegationView(msgspec.Struct, frozen=True, kw_only=True):
+    """From `since` until `until`, `to` may decide in `actor`'s place; `by` said so."""
+
+    actor: Actor
+    to: Actor
+    since: datetime
+    until: datetime
+    by: Actor
+    in_force: bool
+
+
+class PolicyDiff(msgspec.Struct, frozen=True):
+    """What a change of policy changes: by file, a unified diff."""
+
+    files: dict[str, str]
 
 
 class TemplateView(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,14 +427,25 @@ class GateRuleView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     title: str
     kind: str
+    place: str
     stage: int
     quorum: int
+    reject_quorum: int
+    services: bool
     expires_after: str
     login: bool
+    remind_every: str | None
+    escalate_after: str | None
+    escalate_to: str | None
+    valid_for: str | None
+    on_expiry: str | None
+    on_reject: str
+    wait: str | None
+    window: Window | None
 
 
 class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
-    """The policy in force: its digest, its gates, and the text of its policies."""
+    """A policy: its digest, its gates, and the text of its policies."""
 
     bundle: str
     gates: tuple[GateRuleView, ...]
@@ -270,18 +484,34 @@ def gate_view(gate: Gate) -> GateView:
     return GateView(
         name=gate.name,
         title=gate.title,
+        kind=gate.kind,
+        place=gate.place,
         stage=gate.stage,
         state=gate.state,
         round=gate.round,
         quorum=gate.quorum,
         approvals=gate.approvals,
+        reject_quorum=gate.reject_quorum,
+        rejections=gate.rejections,
         approvers=gate.approvers,
+        services=gate.services,
         login=gate.login,
+        on_expiry=gate.on_expiry,
+        on_reject=gate.on_reject,
         opened_at=gate.opened_at,
         expires_at=gate.expires_at,
+        goes_at=gate.goes_at,
+        remind_at=gate.remind_at,
+        escalate_at=gate.escalate_at,
+        escalated=gate.escalated,
+        passed=gate.passed,
+        why=gate.why,
+        notes=gate.notes,
         decisions=tuple(
             DecisionView(
                 actor=one.actor,
+                instead_of=one.instead_of,
+                valid_until=gate.valid_until(one),
                 verdict=one.verdict,
                 at=one.at,
                 channel=one.channel,
@@ -306,20 +536,93 @@ def launch_view(launch: Launch) -> LaunchView:
         cost_center=question.cost_center,
         requester=question.requester,
         on_behalf_of=question.on_behalf_of,
+        groups=launch.groups,
+        break_glass=question.break_glass,
         lease=question.lease,
         plan=question.plan,
         price=question.price,
         digest=launch.digest,
         bundle=launch.bundle,
         gates=tuple(gate_view(gate) for gate in launch.gates),
+        amended_by=launch.amended_by,
+        changes=changes(launch.was, question) if launch.was is not None else (),
+        offers=tuple(_offer_view(launch, one) for one in launch.offers),
         attempt=launch.attempt,
         resources=launch.resources,
         failure=launch.failure,
         wanted=launch.wanted,
         created_at=launch.at,
         updated_at=launch.updated_at,
+        waits_until=launch.waits_until,
+        launch_by=question.launch_by,
         cleared_at=launch.cleared_at,
+        started_at=launch.started_at,
         lease_ends_at=launch.lease_ends_at,
+    )
+
+
+def _offer_view(launch: Launch, offer: Offer) -> OfferView:
+    return OfferView(
+        gate=offer.gate,
+        actor=offer.actor,
+        digest=offer.digest,
+        at=offer.at,
+        comment=offer.comment,
+        lease=offer.question.lease,
+        price=offer.question.price,
+        changes=changes(launch.question, offer.question),
+    )
+
+
+def _budget_view(standing: Standing | None) -> BudgetView | None:
+    if standing is None:
+        return None
+    return BudgetView(
+        cost_center=standing.cost_center,
+        month=standing.month,
+        limit=standing.limit,
+        committed=standing.committed,
+        estimate=standing.estimate,
+        remaining=standing.remaining,
+        overrun=standing.overruns,
+    )
+
+
+def why_view(why: Why) -> WhyView:
+    """Show why a launch waits."""
+    launch = why.launch
+    return WhyView(
+        id=launch.id,
+        state=launch.state,
+        outcome=why.outcome,
+        policies=why.policies,
+        gates=tuple(
+            DecidersView(
+                gate=gate_view(one.gate),
+                can=one.can,
+                instead=tuple(InsteadView(Actor.parse(key), whom) for key, whom in one.instead.items()),
+                missing=one.missing,
+                waits_for=one.waits_for,
+                until=one.until,
+            )
+            for one in why.gates
+        ),
+        you=tuple(YouView(gate=one.gate, can=one.can, why_not=one.why_not) for one in why.you),
+        budget=_budget_view(why.budget),
+        waits_until=launch.waits_until,
+        launch_by=launch.question.launch_by,
+    )
+
+
+def delegation_view(delegation: Delegation, now: datetime) -> DelegationView:
+    """Show who decides in somebody's place."""
+    return DelegationView(
+        actor=delegation.actor,
+        to=delegation.to,
+        since=delegation.since,
+        until=delegation.until,
+        by=delegation.by,
+        in_force=delegation.holds(now),
     )
 
 
@@ -349,6 +652,9 @@ def dry_run(prepared: Prepared) -> DryRun:
         outcome=prepared.judgement.outcome,
         gates=tuple(gate_view(gate) for gate in prepared.gates),
         policies=prepared.judgement.policies,
+        tells=prepared.judgement.tells,
+        budget=_budget_view(prepared.budget),
+        launch_by=question.launch_by,
         lease=question.lease,
         plan=question.plan,
         price=question.price,
@@ -384,10 +690,21 @@ def policy_view(bundle: Bundle) -> PolicyView:
                 name=name,
                 title=one.title,
                 kind=one.kind,
+                place=one.stands,
                 stage=one.stage,
                 quorum=one.quorum,
+                reject_quorum=one.reject_quorum,
+                services=one.services,
                 expires_after=one.expires_after,
                 login=one.login,
+                remind_every=one.remind_every,
+                escalate_after=one.escalate_after,
+                escalate_to=one.escalate_to,
+                valid_for=one.valid_for,
+                on_expiry=one.on_expiry,
+                on_reject=one.on_reject,
+                wait=one.wait,
+                window=one.window,
             )
             for name, one in bundle.gates.items()
         ),

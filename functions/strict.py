@@ -31,16 +31,16 @@ def check_type(sent: str | None) -> None:
         raise MediaTypeError(f"Send {JSON}.")
 
 
-def decode(raw: bytes, kind: type[T]) -> T:
+def decode(raw: bytes, kind: type[T], largest: int = LARGEST) -> T:
     """Return the body as a value of this type.
 
     Raises:
-        TooLargeError: it has more than `LARGEST` bytes.
+        TooLargeError: it has more than `largest` bytes.
         InvalidError: it is not UTF-8 JSON, has a key twice, a number that is none, is nested deeper than
             `DEEPEST`, or is not of the type.
     """
-    if len(raw) > LARGEST:
-        raise TooLargeError(Fault("", "size", f"the body has {len(raw)} bytes; {LARGEST} at most"))
+    if len(raw) > largest:
+        raise TooLargeError(Fault("", "size", f"the body has {len(raw)} bytes; {largest} at most"))
     try:
         value = json.loads(
             raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
