@@ -82,11 +82,10 @@ class House:
         self.gonogo = self._composition()
         bootstrap.install(self.gonogo)
         client("sesv2").create_email_identity(EmailIdentity=MAIL_FROM)
-        self.bundle = policies.publish(
-            self.gonogo.items, folder.read(policy), self.gonogo.trusts, self.clock.now()
-        )
-        self.issuer.people = {one.name: one for one in self.bundle.people.values() if one.issuer == ISSUER}
-        self.secrets = _make_secrets(self.bundle)
+        policies.publish(self.gonogo.items, folder.read(policy), self.gonogo.trusts, self.clock.now())
+        self.secrets: dict[str, str] = {}
+        self._known = ""
+        self._know()
 
         app = _app()
         functions = _functions(app)
@@ -97,7 +96,12 @@ class House:
             for one in self.stack.schedules()
         ]
         routes = Routes(
-            clock=self.clock, issuer=self.issuer, mailbox=self.mailbox, jumped=self._jumped, view=self._view
+            clock=self.clock,
+            issuer=self.issuer,
+            mailbox=self.mailbox,
+            jumped=self._jumped,
+            view=self._view,
+            know=self._know,
         )
         self._server = serve(app, port, routes)
         self._endpoint = Endpoint(aws_port)
@@ -153,11 +157,21 @@ class House:
             caller=Caller(schemes={"http", "https"}, ports=range(1, 65536), allows=_here_or_public),
         )
 
+    def _know(self) -> None:
+        """Know the people of the policy that is in force now, and give their webhooks a secret each."""
+        bundle = self.gonogo.policies.current()
+        if bundle.digest == self._known:
+            return
+        self.issuer.people = {one.name: one for one in bundle.people.values() if one.issuer == ISSUER}
+        self.secrets |= _make_secrets(bundle, without=self.secrets)
+        self._known = bundle.digest
+
     def _jumped(self) -> None:
         for ticker in self.tickers:
             ticker.jumped()
 
     def _view(self) -> page.View:
+        self._know()
         return page.View(
             url=self.url,
             aws_url=self.aws_url,
@@ -206,9 +220,10 @@ def _here_or_public(address: IPv4Address | IPv6Address) -> bool:
     return address.is_loopback or is_public(address)
 
 
-def _make_secrets(bundle: Bundle) -> dict[str, str]:
-    """Make a signing secret for each webhook of the policy, and return them by name."""
-    names = sorted({person.webhook.secret for person in bundle.people.values() if person.webhook})
+def _make_secrets(bundle: Bundle, without: Mapping[str, str]) -> dict[str, str]:
+    """Make a signing secret for each webhook of the policy that has none yet, and return them by name."""
+    named = {person.webhook.secret for person in bundle.people.values() if person.webhook}
+    names = sorted(named - set(without))
     made = {name: f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}" for name in names}
     for name, secret in made.items():
         client("ssm").put_parameter(Name=f"/gonogo/webhooks/{name}", Value=secret, Type="SecureString")

@@ -63,8 +63,14 @@ class Routes:
         mailbox: Mailbox,
         jumped: Callable[[], None],
         view: Callable[[], page.View],
+        know: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take what the routes show and change; `jumped` is called when the clock did, before the answer."""
+        """Take what the routes show and change.
+
+        `jumped` is called when the clock did, before the answer; `know` before anybody is given a token, for
+        the policy, and with it the people, may have changed.
+        """
+        self._know = know
         self._clock = clock
         self._issuer = issuer
         self._mailbox = mailbox
@@ -112,6 +118,7 @@ class Routes:
         return html(page.mail(mail))
 
     def _token(self, body: bytes) -> Reply:
+        self._know()
         return as_json({"access_token": self._issuer.token(_only_field(body, "person"))})
 
     def _advance(self, body: bytes) -> Reply:
