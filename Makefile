@@ -7,6 +7,7 @@ AWS_PORT ?= 4566
 POLICY ?= policy
 PYTHON ?=
 WORKERS ?= 2
+STEPS ?= 1000000
 BIN := .venv/bin
 CODE := app.py bench examples functions gonogo infra local tests
 pytest = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
@@ -43,6 +44,16 @@ check: ## Check format, lint and types, then run all tests
 format: ## Format the code and mend what can be mended
 	@$(install) test
 	@$(BIN)/ruff check --fix --quiet $(wildcard $(CODE)) ; $(BIN)/ruff format $(wildcard $(CODE))
+
+.PHONY: docs
+docs: ## Write what is made from code: the events' schemas and table, the table of states
+	@$(install) local
+	@$(BIN)/python -m infra.schemas
+
+.PHONY: nightly
+nightly: ## Try the core in a million random steps (STEPS=1000000), and hypothesis at length
+	@$(install) test
+	@GONOGO_STEPS=$(STEPS) $(pytest) tests/core/test_machine.py
 
 .PHONY: bench
 bench: ## Print the table of numbers that gonogo holds itself to

@@ -1,4 +1,4 @@
-"""Writes the JSON Schema of every event into infra/schemas/, and their table into docs/events.md."""
+"""Writes what is made from the core: the events' schemas and their table, and the table of states and commands."""
 
 from __future__ import annotations
 
@@ -6,22 +6,38 @@ import json
 import sys
 from pathlib import Path
 
-from gonogo.core import event
+from gonogo.core import event, states
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "infra" / "schemas"
 PAGE = ROOT / "docs" / "events.md"
 MARK = "<!-- made by `make docs` from gonogo/core/event.py; a test holds it -->\n"
+STATES = ROOT / "docs" / "states.md"
+INTRODUCTION = """# States and commands
+
+Where a command leads a launch: a row for each command, a column for each state in which it may be given. A cell
+names the state afterwards; `stays` is the same state, changed or not.
+
+- `-` : the command is refused with an error, and nothing is changed.
+- `·` : the command is no error, and changes nothing.
+
+A command that a cell allows is still refused when it breaks another rule, such as who may give it. What starts or
+stops is recorded when it is seen: `stop`, `start` and `terminate` only say what is wanted, and `observe` leads on.
+
+<!-- made by `make docs` from gonogo/core/states.py; a test holds it -->
+
+"""
 
 
 def files() -> dict[Path, str]:
-    """Return each file that is made from the events: path to text."""
+    """Return each file that is made from the core: path to text."""
     made = {
         FOLDER / f"{name}.json": json.dumps(event.schema(kind), indent=2) + "\n"
         for name, kind in sorted(event.ALL.items())
     }
     before, mark, _ = PAGE.read_text().partition(MARK)
     made[PAGE] = before + mark + "\n" + table()
+    made[STATES] = INTRODUCTION + states.markdown()
     return made
 
 
@@ -44,7 +60,8 @@ def main() -> int:
         old.unlink()
     for path, text in made.items():
         path.write_text(text)
-    print(f"{len(made) - 1} schemas in {FOLDER.relative_to(ROOT)}, and {PAGE.relative_to(ROOT)}")
+    pages = ", ".join(str(path.relative_to(ROOT)) for path in (PAGE, STATES))
+    print(f"{len(event.ALL)} schemas in {FOLDER.relative_to(ROOT)}, {pages}")
     return 0
 
 

@@ -13,8 +13,9 @@ from openapi_spec_validator import validate
 from app import app
 from functions.openapi import document
 from tests.functions.faults import on_each_call
-from tests.functions.policy import ANOTHER_DEVELOPER, policy
-from tests.functions.world import Answer, World, example, world
+from tests.functions.gated import gated
+from tests.functions.policy import ANOTHER_DEVELOPER, person, policy
+from tests.functions.world import ISSUER, Answer, World, example, world
 
 PEOPLE = (None, "nobody", "dev", "lead", "finance", "ops", "eve")
 """Nobody signed in; a valid token of somebody whom policy does not know; the requester; and all others."""
@@ -32,6 +33,12 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/v1/launches/{id}"): KNOWN,
     ("GET", "/v1/launches/{id}/events"): KNOWN,
     ("POST", "/v1/launches/{id}/decisions"): (401, 403, 403, 200, 403, 403, 403),
+    ("POST", "/v1/launches/{id}/notes"): (401, 403, 403, 409, 403, 403, 403),
+    ("POST", "/v1/launches/{id}/amend"): (401, 403, 200, 403, 403, 403, 403),
+    ("POST", "/v1/launches/{id}/offers"): (401, 403, 403, 200, 403, 403, 403),
+    ("POST", "/v1/launches/{id}/accept"): (401, 403, 404, 403, 403, 403, 403),
+    ("GET", "/v1/launches/{id}/why"): KNOWN,
+    ("GET", "/v1/launches/{id}/diff"): (401, 403, 404, 404, 404, 404, 404),
     ("POST", "/v1/launches/{id}/cancel"): (401, 403, 200, 403, 403, 403, 403),
     ("POST", "/v1/launches/{id}/retry"): (401, 403, 409, 403, 403, 403, 403),
     ("POST", "/v1/launches/{id}/stop"): BEGUN_ONLY,
@@ -41,6 +48,10 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/v1/inbox"): KNOWN,
     ("GET", "/v1/templates"): KNOWN,
     ("GET", "/v1/policy"): KNOWN,
+    ("PUT", "/v1/policy"): (401, 403, 403, 403, 403, 202, 403),
+    ("PUT", "/v1/delegation"): (401, 403, 200, 200, 200, 200, 200),
+    ("GET", "/v1/delegation"): (401, 403, 200, 200, 200, 200, 200),
+    ("DELETE", "/v1/delegation"): (401, 403, 200, 200, 200, 200, 200),
     ("GET", "/healthz"): OPEN,
     ("GET", "/openapi.json"): OPEN,
     ("GET", "/decide"): OPEN,
@@ -57,11 +68,22 @@ ASK = {"template": "web-small", "reason": "a page for the fair", "cost_center": 
 
 def body_of(path: str, launch: Any) -> Any:
     """Return a good body for a route."""
-    if path.endswith("/decisions"):
-        if path.startswith("/v1/launches"):
-            return {"gate": "lead", "verdict": "approve", "digest": launch["digest"]}
-        return {"token": "gng_AAAA", "verdict": "approve"}
-    return ASK if path == "/v1/launches" else {}
+    of_the_gate = {"gate": "lead", "digest": launch["digest"]}
+    bodies: dict[str, Any] = {
+        "/v1/launches": ASK,
+        "/v1/launches/{id}/decisions": {**of_the_gate, "verdict": "approve"},
+        "/v1/launches/{id}/notes": {"gate": "lead", "text": "half done"},
+        "/v1/launches/{id}/amend": {"lease": "7d"},
+        "/v1/launches/{id}/offers": {**of_the_gate, "lease": "7d"},
+        "/v1/launches/{id}/accept": {"digest": "0" * 64},
+        "/v1/decisions": {"token": "gng_AAAA", "verdict": "approve"},
+        "/v1/delegation": {"to": {"issuer": ISSUER, "subject": "stand-in"}, "until": "2026-12-01T00:00:00Z"},
+        "/v1/policy": {
+            "files": {**gated(ANOTHER_DEVELOPER), "tests.toml": "# other\n"},
+            "reason": "other",
+        },
+    }
+    return bodies.get(path, {})
 
 
 def call(made: World, method: str, path: str, who: str | None, launch: Any) -> Answer:
@@ -70,7 +92,7 @@ def call(made: World, method: str, path: str, who: str | None, launch: Any) -> A
     if (method, path) == ("POST", "/decide"):
         headers = {"authorization": f"Bearer {who}"} if who else {}
         return made.form(url, headers, code="gng_AAAA")
-    return made.call(method, url, body_of(path, launch) if method == "POST" else None, who=who)
+    return made.call(method, url, body_of(path, launch) if method in ("POST", "PUT") else None, who=who)
 
 
 def routes() -> set[tuple[str, str]]:
@@ -82,7 +104,7 @@ def routes() -> set[tuple[str, str]]:
 def every_cell() -> Cells:
     """Return what each route answered to each person, of a launch that nobody has changed yet."""
     cells: Cells = {}
-    with world(policy(ANOTHER_DEVELOPER)) as made:
+    with world(gated(ANOTHER_DEVELOPER, person("stand-in"))) as made:
         launch = made.ask()
         for method, path in MATRIX:
             for who in PEOPLE:
@@ -381,7 +403,18 @@ def test_answers_of_a_launch_that_has_lived_are_as_described(world: World) -> No
 def test_the_description_refuses_what_the_api_refuses(world: World) -> None:
     """A client that validates by the description sends nothing that we call unknown."""
     made = document()
-    for body in ("Submit", "Decide", "DecideByToken", "Nothing"):
+    for body in (
+        "Submit",
+        "Decide",
+        "DecideByToken",
+        "Nothing",
+        "Amend",
+        "MakeOffer",
+        "Accept",
+        "MakeNote",
+        "Delegate",
+        "PutPolicy",
+    ):
         schema = made["components"]["schemas"][body]
         assert schema["additionalProperties"] is False
     validator = jsonschema_rs.validator_for(
