@@ -30,7 +30,7 @@ from gonogo.core.errors import (
 from gonogo.core.event import Event
 from gonogo.core.item import Item
 from gonogo.core.launch import InstanceState
-from gonogo.core.plan import Plan, Unit
+from gonogo.core.plan import POLICY_ENGINE, Plan, Unit
 from gonogo.core.token import Keyring
 from gonogo.ports import Page, PoisonError, Seen
 from gonogo.service import policies
@@ -543,6 +543,8 @@ class Outside:
 
     def engine(self, engine: str) -> ports.Engine:
         """Return an engine."""
+        if engine == POLICY_ENGINE:
+            return policies.PolicyEngine(self.items, self.policies, self.now)
         self._known(engine)
         return self.cloud
 

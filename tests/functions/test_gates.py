@@ -9,9 +9,10 @@ import jsonschema_rs
 import pytest
 
 from gonogo.core import event
-from tests.functions.gated import ORACLE, OVERRUN, SCAN, SCANNER, gated, hooked, issuer_and
+from tests.functions.gated import ORACLE, SCANNER, gated, hooked, issuer_and
 from tests.functions.policy import person
 from tests.functions.world import Answer, World, world
+from tests.gated import OVERRUN, SCAN
 
 LEAD2 = person("lead2", "leads")
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cache
 
+from gonogo.core.budget import Ledger
 from gonogo.core.errors import RefusedError
 from gonogo.core.launch import Launch
 from gonogo.core.states import State
 from tests.core.builders import also, policy_files, replaced, somebody
+from tests.gated import GATES, RULES, SCAN, SCHEMA
 from tests.service.road import Road
 
 Life = Callable[[Road], None]
@@ -210,6 +212,145 @@ def change_refused(this: Road) -> None:
     ends(this, launch, "ops")
 
 
+# Lives behind gates of every kind
+
+
+@cache
+def policy_of_gates() -> dict[str, str]:
+    """Return a policy with every kind of gate, and who is reached how."""
+    people = "\n".join(
+        (
+            somebody("lead2", "leads", more='mail = "lead2@example.com"'),
+            somebody("scanner", more=f"{SCANNER_HOOK}\nservice = true"),
+        )
+    )
+    files = policy_files(people=also(people), policies=RULES, gates=GATES, schema=SCHEMA)
+    files["budgets.toml"] = '[training]\nmonthly = "1000"\n'
+    files.pop("tests.toml", None)
+    return files
+
+
+SCANNER_HOOK = 'webhook = { url = "https://hooks.example.com/scan", secret = "lead", private = true }'
+
+
+@cache
+def policy_of_hooks() -> dict[str, str]:
+    """Return that policy, with a scanner that must pass; people decide if it does not answer."""
+    scan = '[scan]\ntitle = "Scanner"\nkind = "hook"\nexpires_after = "10m"\n'
+    files = policy_of_gates()
+    return {
+        **files,
+        "gates.toml": files["gates.toml"] + scan + 'on_expiry = "escalate"\nescalate_to = "lead"\n',
+        "policies.cedar": files["policies.cedar"] + SCAN,
+    }
+
+
+@cache
+def policy_of_patience() -> dict[str, str]:
+    """Return that policy, with leads that are reminded, then operators asked too, and a wait at the end."""
+    files = policy_of_gates()
+    lead = 'title = "Team lead"\nremind_every = "1h"\nescalate_after = "4h"\nescalate_to = "operators"'
+    calm = '@gate("calm") permit (principal in Group::"developers", action == Action::"request", resource);'
+    return {
+        **files,
+        "gates.toml": files["gates.toml"].replace('title = "Team lead"', lead)
+        + '[calm]\ntitle = "Calm"\nkind = "timer"\nwait = "45m"\n',
+        "policies.cedar": files["policies.cedar"] + calm,
+    }
+
+
+def by_hook(this: Road) -> None:
+    """A system says how far it is, and passes, by its token; then people are asked."""
+    launch = this.submit()
+    code = this.wait_for_code("scanner", channel="webhook")
+    this.note("scanner", launch, "scan", "half done")
+    this.follow(code)
+    asked(this, "lead", "lead2")
+    this.follow(this.wait_for_code("lead"))
+    this.until(lambda: runs(this, launch))
+    ends(this, launch)
+
+
+def unanswered(this: Road) -> None:
+    """A system does not answer; people decide in its stead, and then their own gate."""
+    launch = this.submit()
+    this.until(lambda: this.now(launch).gate("scan").kind == "human", within=timedelta(hours=1))
+    this.decide("lead", launch, "scan")
+    asked(this, "lead", "lead2")
+    this.decide("lead2", launch, "lead")
+    this.until(lambda: runs(this, launch))
+    ends(this, launch)
+
+
+def patient(this: Road) -> None:
+    """Nobody hears the reminders; operators are asked too, say go, and it waits as it must."""
+    launch = this.submit()
+    asked(this, "lead", "lead2")
+    this.until(lambda: this.now(launch).gate("lead").escalated, within=timedelta(hours=5))
+    asked(this, "ops")
+    this.decide("ops", launch, "lead")
+    this.until(lambda: runs(this, launch))
+    ends(this, launch)
+
+
+def amended(this: Road) -> None:
+    """Approved by one, amended, and approved anew by another."""
+    launch = this.submit()
+    asked(this, "lead", "lead2")
+    amended = this.amend("dev", launch, parameters={"count": 2})
+    for lead in ("lead", "lead2"):
+        this.until(lambda who=lead: len({one.id for one in this.letters(who, "decide")}) == 2)  # type: ignore[misc]
+    this.decide("lead2", amended, "lead")
+    this.until(lambda: runs(this, launch))
+    ends(this, launch)
+
+
+def offered(this: Road) -> None:
+    """An approver would say go to less, and whoever asked takes that."""
+    launch = this.submit(parameters={"count": 2})
+    asked(this, "lead", "lead2")
+    this.accept("dev", launch, this.offer("lead", launch, parameters={"count": 1}))
+    this.until(lambda: runs(this, launch))
+    ends(this, launch)
+
+
+def delegated(this: Road) -> None:
+    """Who is away lets somebody else decide."""
+    this.delegate("lead", "finance", days=5)
+    launch = this.submit()
+    asked(this, "lead", "lead2", "finance")
+    this.decide("finance", launch, "lead")
+    this.until(lambda: runs(this, launch))
+    ends(this, launch)
+
+
+def broken_glass(this: Road) -> None:
+    """Launched at once, reviewed while it runs, ended."""
+    launch = this.submit(break_glass=True)
+    this.until(lambda: runs(this, launch))
+    asked(this, "lead", "lead2")
+    this.decide("lead", launch, "review")
+    ends(this, launch)
+
+
+def budgeted(this: Road) -> None:
+    """It holds its budget while it runs, and lets go of it at its end."""
+    launch = this.submit(cost_center="training", lease="40d")
+    this.decide("lead", launch, "lead")
+    this.until(lambda: runs(this, launch))
+    assert [sorted(one.held) for one in this.table.all(Ledger)] == [[launch.id]] * 3
+    ends(this, launch)
+
+
+def policy_changed(this: Road) -> None:
+    """Another policy is asked for, and put in force once its gate is GO."""
+    files = policy_of_gates()
+    launch = this.propose("ops", {**files, "gates.toml": files["gates.toml"] + "# another\n"})
+    asked(this, "lead", "lead2")
+    this.decide("lead", launch, "policy")
+    this.until(lambda: this.state(launch) is State.TERMINATED)
+
+
 LIVES: Mapping[str, tuple[Callable[[], Mapping[str, str]], Life]] = {
     "by link": (policy, by_link),
     "at once": (policy, at_once),
@@ -222,4 +363,13 @@ LIVES: Mapping[str, tuple[Callable[[], Mapping[str, str]], Life]] = {
     "reopened": (policy, reopened),
     "revoked": (policy_of_two, revoked),
     "change refused": (policy, change_refused),
+    "by hook": (policy_of_hooks, by_hook),
+    "unanswered": (policy_of_hooks, unanswered),
+    "patient": (policy_of_patience, patient),
+    "amended": (policy_of_gates, amended),
+    "offered": (policy_of_gates, offered),
+    "delegated": (policy_of_gates, delegated),
+    "broken glass": (policy_of_gates, broken_glass),
+    "budgeted": (policy_of_gates, budgeted),
+    "policy changed": (policy_of_gates, policy_changed),
 }

@@ -16,15 +16,30 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
+from gonogo.core.delegation import Delegation
 from gonogo.core.errors import BusyError, GonogoError, LaterError
 from gonogo.core.event import Event
 from gonogo.core.item import Item
 from gonogo.core.launch import InstanceState, Launch
 from gonogo.core.plan import LaunchRequest
 from gonogo.core.states import State
-from gonogo.service import change, decide, identity, notify, observe, publish, submit, wake
+from gonogo.service import (
+    amend,
+    change,
+    decide,
+    delegate,
+    identity,
+    notify,
+    observe,
+    policies,
+    publish,
+    submit,
+    wake,
+)
 from gonogo.service import launch as launcher
+from gonogo.service.amend import Changes
 from gonogo.service.decide import Verdict
 from gonogo.service.identity import SignedIn
 from gonogo.service.notify import Cue, Notice
@@ -163,6 +178,61 @@ class Road:
             return change.change(self.outside, actor, launch.id, wanted)  # type: ignore[arg-type]
 
         return self.api(wanted, call)
+
+    def amend(self, who: str, launch: Launch, **changes: Any) -> Launch:
+        """Ask for something else instead."""
+        return self.api(
+            "amend", lambda: amend.amend(self.outside, self.sign_in(who), launch.id, Changes(**changes))
+        )
+
+    def offer(self, who: str, launch: Launch, gate: str = "lead", **changes: Any) -> str:
+        """Say to what less one would say go, and return the offer's digest."""
+
+        def call() -> Launch:
+            return amend.offer(
+                self.outside,
+                self.sign_in(who),
+                launch.id,
+                gate=gate,
+                digest=launch.digest,
+                changes=Changes(**changes),
+                comment=None,
+            )
+
+        return self.api("offer", call).offers[-1].digest
+
+    def accept(self, who: str, launch: Launch, digest: str) -> Launch:
+        """Accept what was offered."""
+        return self.api("accept", lambda: amend.accept(self.outside, self.sign_in(who), launch.id, digest))
+
+    def note(self, who: str, launch: Launch, gate: str, text: str) -> Launch:
+        """Say how far a hook is."""
+        return self.api(
+            "note", lambda: decide.note(self.outside, self.sign_in(who), launch.id, gate=gate, text=text)
+        )
+
+    def delegate(self, who: str, to: str, whom: str | None = None, **span: float) -> Delegation:
+        """Let somebody decide in one's place, for so long."""
+        until = self.clock() + timedelta(**span)
+
+        def call() -> Delegation:
+            by = self.sign_in(who)
+            return delegate.delegate(
+                self.outside,
+                by,
+                whom=by.actor if whom is None else Actor(by.actor.issuer, whom),
+                to=Actor(by.actor.issuer, to),
+                since=None,
+                until=until,
+            )
+
+        return self.api("delegate", call)
+
+    def propose(self, who: str, files: Mapping[str, str], key: str | None = "k") -> Launch:
+        """Ask for another policy."""
+        return self.api(
+            "propose", lambda: policies.propose(self.outside, self.sign_in(who), files, "It is time.", key)
+        )
 
     def publish_policy(self, files: Mapping[str, str]) -> Bundle:
         """Put a policy in force."""

@@ -10,6 +10,8 @@ from functools import cache
 import msgspec
 import pytest
 
+from gonogo.core.budget import Ledger
+from gonogo.core.delegation import Delegation
 from gonogo.core.delivery import Delivery
 from gonogo.core.event import cloud_event
 from gonogo.core.instance import Instance
@@ -55,6 +57,7 @@ def wrongs(road: Road, usual: Road) -> Iterator[str]:
     yield from _of_instances(road)
     yield from _of_events(road)
     yield from _of_notices(road, usual)
+    yield from _of_budgets(road)
     (launch,), (same,) = road.launches(), usual.launches()
     if Counter(road.history(launch)) != Counter(usual.history(same)):
         yield f"another history: {road.history(launch)}"
@@ -82,7 +85,7 @@ def _of_instances(road: Road) -> Iterator[str]:
     (launch,) = road.launches()
     token = launch.client_token()
     machines = list(road.cloud.machines.values())
-    expected = launch.question.plan.spec["count"] if launch.state is State.TERMINATED else 0
+    expected = launch.question.plan.spec.get("count", 0) if launch.state is State.TERMINATED else 0
     if len(machines) != expected or any(one.token != token for one in machines):
         yield f"{len(machines)} instances, not {expected}"
     if {one.id for one in machines} != {one.id for one in launch.resources}:
@@ -94,6 +97,13 @@ def _of_instances(road: Road) -> Iterator[str]:
         yield f"instances are recorded as {[(one.id, one.state) for one in seen]}"
 
 
+def _of_budgets(road: Road) -> Iterator[str]:
+    """What has ended holds nothing, and has spent no more than it might cost."""
+    for ledger in road.table.all(Ledger):
+        if ledger.held or ledger.spent < 0:
+            yield f"{ledger.month} still holds {ledger.held}, spent {ledger.spent}"
+
+
 def _of_events(road: Road) -> Iterator[str]:
     """Every event of every item went out, under one id that never meant anything else; `seq` has no gap."""
     bodies: dict[str, bytes] = {}
@@ -102,7 +112,7 @@ def _of_events(road: Road) -> Iterator[str]:
         if bodies.setdefault(event["id"], body) != body:
             yield f"{event['id']} means two things"
     known: set[str] = set()
-    kinds: tuple[type[Item], ...] = (Launch, Delivery, Instance, CurrentPolicy)
+    kinds: tuple[type[Item], ...] = (Launch, Delivery, Instance, CurrentPolicy, Ledger, Delegation)
     for kind in kinds:
         for item in road.table.all(kind):
             history = road.happened(item)
@@ -194,7 +204,6 @@ def test_the_lives_make_every_call_that_there_is() -> None:
     """A port that no life calls is a port whose faults nobody has tried."""
     made = {one.partition(" ")[0] for name in lives.LIVES for one in untroubled(name).faults.calls}
     others = {
-        "items.get_many": "the inbox reads, and changes nothing",
         "items.feed": "the inbox reads, and changes nothing",
         "items.in_state": "lists read, and change nothing",
         "items.put_aside": "the history is read, and changes nothing",
