@@ -1,4 +1,4 @@
-"""Writes the JSON Schema of every event into infra/schemas/, and their table into docs/events.md."""
+"""Writes the JSON Schema of every event into infra/schemas/, their table into docs/events.md, and docs/states.md."""
 
 from __future__ import annotations
 
@@ -6,23 +6,31 @@ import json
 import sys
 from pathlib import Path
 
-from gonogo.core import event
+from gonogo.core import event, states
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "infra" / "schemas"
 PAGE = ROOT / "docs" / "events.md"
 MARK = "<!-- made by `make docs` from gonogo/core/event.py; a test holds it -->\n"
+STATES = ROOT / "docs" / "states.md"
+STATES_MARK = "<!-- made by `make docs` from gonogo/core/states.py; a test holds it -->\n"
 
 
 def files() -> dict[Path, str]:
-    """Return each file that is made from the events: path to text."""
+    """Return each file that is made from the events, or from the table of states: path to text."""
     made = {
         FOLDER / f"{name}.json": json.dumps(event.schema(kind), indent=2) + "\n"
         for name, kind in sorted(event.ALL.items())
     }
-    before, mark, _ = PAGE.read_text().partition(MARK)
-    made[PAGE] = before + mark + "\n" + table()
+    made[PAGE] = _after(PAGE, MARK, table())
+    made[STATES] = _after(STATES, STATES_MARK, states.markdown())
     return made
+
+
+def _after(page: Path, mark: str, made: str) -> str:
+    """Return the page as it is written by hand up to the mark, and as it is made from there on."""
+    before, mark, _ = page.read_text().partition(mark)
+    return before + mark + "\n" + made
 
 
 def table() -> str:
@@ -44,7 +52,8 @@ def main() -> int:
         old.unlink()
     for path, text in made.items():
         path.write_text(text)
-    print(f"{len(made) - 1} schemas in {FOLDER.relative_to(ROOT)}, and {PAGE.relative_to(ROOT)}")
+    pages = ", ".join(str(path.relative_to(ROOT)) for path in (PAGE, STATES))
+    print(f"{len(event.ALL)} schemas in {FOLDER.relative_to(ROOT)}; {pages}")
     return 0
 
 

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("path", sorted(schemas.files()), ids=lambda path: path.name)
-def test_what_is_made_from_the_events_is_up_to_date(path: Path) -> None:
-    """A subscriber builds on these files, so they may not lag behind what is published (`make docs`)."""
+def test_what_is_made_from_the_code_is_up_to_date(path: Path) -> None:
+    """Who builds on these files builds on what the code does, so they may not lag behind (`make docs`)."""
     assert path.read_text() == schemas.files()[path]
 
 
