@@ -587,8 +587,8 @@ def change_failed(launch: Launch, *, code: str, message: str, at: datetime) -> L
     )
     launch = course.rest(launch.happened(at, failed), at)
     if launch.lease_ends_at is not None and launch.lease_ends_at <= at:
-        ahead = [one for one in course.clocks(launch) if one > at]
-        launch = launch.changed(due_at=min([at + CUE_LONGEST, *ahead]))
+        others = course.clocks(launch.changed(lease_ends_at=None))
+        launch = launch.changed(due_at=min([at + CUE_LONGEST, *others]))
     return launch.next_version()
 
 
