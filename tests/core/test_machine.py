@@ -65,15 +65,17 @@ CLAIMED = frozenset({State.LAUNCHING, *STARTED})
 NIGHTS = Window(time_zone="Europe/Vienna", begins="22:00", ends="06:00")
 APT = {
     State.PENDING_APPROVAL: ("decide",) * 16
-    + ("revoke", "note", "amend", "offer", "offer", "accept", "cancel", "tick", "tick", "tick"),
+    + ("revoke", "note", "amend", "offer", "offer", "cancel", "tick", "tick", "tick"),
     State.PENDING: ("claim",) * 4 + ("reopen", "reopen", "ask_more", "fail", "cancel", "expire", "tick"),
     State.LAUNCHING: ("start", "start", "start", "start", "fail", "tick"),
-    State.RUNNING: ("change", "observe", "refuse", "tick", "decide", "revoke", "note"),
-    State.STOPPED: ("change", "observe", "refuse", "tick", "decide", "revoke", "note"),
-    State.TERMINATED: ("decide", "decide", "revoke", "tick"),
+    State.RUNNING: ("change", "change", "observe", "observe", "observe", "refuse", "tick"),
+    State.STOPPED: ("change", "change", "observe", "observe", "observe", "refuse", "tick"),
+    State.TERMINATED: ("tick",),
     State.FAILED: ("retry",),
 }
 """What is likely tried in a state; everything else is tried too."""
+APT_WHILE_OPEN = {state: ("decide",) * 3 + ("revoke", "note", "note", "tick") for state in STARTED}
+"""What is likely tried besides while a gate is open after the launch."""
 CUED = {
     State.PENDING_APPROVAL: {"gate.opened"},
     State.PENDING: {"launch.cleared", "glass.broken"},
@@ -206,8 +208,15 @@ class World:
     def step(self) -> None:
         """Let a moment pass, let somebody do something, and look."""
         self.now += timedelta(seconds=self.random.choice((0, 0, 1, 1, 60, 301, 1200)))
-        apt = APT.get(self.launch.state)
-        self.do(self.random.choice(apt if apt and self.random.random() < 0.85 else tuple(self.commands)))
+        self.do(self.random.choice(self.apt() if self.random.random() < 0.9 else tuple(self.commands)))
+
+    def apt(self) -> tuple[str, ...]:
+        """Return what somebody would do now."""
+        this = self.launch
+        found = APT.get(this.state, tuple(self.commands))
+        if any(one.state is GateState.OPEN for one in this.gates):
+            found += APT_WHILE_OPEN.get(this.state, ())
+        return found + (("accept",) * 4 if this.offers else ())
 
     def do(self, name: str) -> None:
         """Give this command, and look."""
@@ -314,9 +323,10 @@ class World:
     def note(self, this: Launch) -> Launch:
         """Say how far a system is."""
         which = self.which(this)
+        who = self.random.choice(SYSTEMS) if self.random.random() < 0.8 else self.who()
         text = f"{self.random.randint(1, 99)} %"
         after = commands.note(
-            this, gate=which.name, actor=self.who(), text=text, eligible=self.may(which), at=self.now
+            this, gate=which.name, actor=who, text=text, eligible=self.may(which), at=self.now
         )
         assert len(after.gate(which.name).notes) <= 10
         return after
@@ -473,7 +483,9 @@ class World:
         return commands.observe(
             this,
             resource=f"i-{self.random.randint(0, 2)}",
-            state=self.random.choice(("pending", "running", "running", "stopped", "stopped", "terminated")),
+            state=self.random.choice(
+                ("pending", "running", "running", "stopped", "terminated", "terminated")
+            ),
             changed_at=self.now,
             at=self.now,
         )
