@@ -74,7 +74,7 @@ APT = {
     State.FAILED: ("retry",),
 }
 """What is likely tried in a state; everything else is tried too."""
-APT_WHILE_OPEN = {state: ("decide",) * 3 + ("revoke", "note", "note", "tick") for state in STARTED}
+APT_WHILE_OPEN = dict.fromkeys(STARTED, ("decide",) * 3 + ("revoke", "note", "note", "tick"))
 """What is likely tried besides while a gate is open after the launch."""
 CUED = {
     State.PENDING_APPROVAL: {"gate.opened"},
@@ -273,7 +273,7 @@ class World:
         """Return who lets whom decide in their place: now and then the wrong ones, or for nothing."""
         if self.random.random() < 0.6:
             return {}
-        return {one: frozenset(self.random.sample(PEOPLE, 2)) for one in (STRANGER, BOSS, DEV, *may)}
+        return {one: frozenset(self.random.sample(PEOPLE, 2)) for one in (STRANGER, BOSS, DEV, *sorted(may))}
 
     def decide(self, this: Launch) -> Launch:
         """Say go or no, for the right digest or another, with authority, in another's, or without."""
