@@ -1,4 +1,4 @@
-"""Writes what is made from the core: the events' schemas and their table, and the table of states and commands."""
+"""Writes the JSON Schema of every event into infra/schemas/, their table into docs/events.md, and docs/states.md."""
 
 from __future__ import annotations
 
@@ -13,32 +13,24 @@ FOLDER = ROOT / "infra" / "schemas"
 PAGE = ROOT / "docs" / "events.md"
 MARK = "<!-- made by `make docs` from gonogo/core/event.py; a test holds it -->\n"
 STATES = ROOT / "docs" / "states.md"
-INTRODUCTION = """# States and commands
-
-Where a command leads a launch: a row for each command, a column for each state in which it may be given. A cell
-names the state afterwards; `stays` is the same state, changed or not.
-
-- `-` : the command is refused with an error, and nothing is changed.
-- `·` : the command is no error, and changes nothing.
-
-A command that a cell allows is still refused when it breaks another rule, such as who may give it. What starts or
-stops is recorded when it is seen: `stop`, `start` and `terminate` only say what is wanted, and `observe` leads on.
-
-<!-- made by `make docs` from gonogo/core/states.py; a test holds it -->
-
-"""
+STATES_MARK = "<!-- made by `make docs` from gonogo/core/states.py; a test holds it -->\n"
 
 
 def files() -> dict[Path, str]:
-    """Return each file that is made from the core: path to text."""
+    """Return each file that is made from the events, or from the table of states: path to text."""
     made = {
         FOLDER / f"{name}.json": json.dumps(event.schema(kind), indent=2) + "\n"
         for name, kind in sorted(event.ALL.items())
     }
-    before, mark, _ = PAGE.read_text().partition(MARK)
-    made[PAGE] = before + mark + "\n" + table()
-    made[STATES] = INTRODUCTION + states.markdown()
+    made[PAGE] = _after(PAGE, MARK, table())
+    made[STATES] = _after(STATES, STATES_MARK, states.markdown())
     return made
+
+
+def _after(page: Path, mark: str, made: str) -> str:
+    """Return the page as it is written by hand up to the mark, and as it is made from there on."""
+    before, mark, _ = page.read_text().partition(mark)
+    return before + mark + "\n" + made
 
 
 def table() -> str:
@@ -61,7 +53,7 @@ def main() -> int:
     for path, text in made.items():
         path.write_text(text)
     pages = ", ".join(str(path.relative_to(ROOT)) for path in (PAGE, STATES))
-    print(f"{len(event.ALL)} schemas in {FOLDER.relative_to(ROOT)}, {pages}")
+    print(f"{len(event.ALL)} schemas in {FOLDER.relative_to(ROOT)}; {pages}")
     return 0
 
 

@@ -9,33 +9,20 @@ import pytest
 
 from functions.openapi import OPERATIONS
 from gonogo.core import event
-from gonogo.core.states import Command, State
 from infra import schemas
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("path", sorted(schemas.files()), ids=lambda path: path.name)
-def test_what_is_made_from_the_core_is_up_to_date(path: Path) -> None:
-    """Others build on these files, so they may not lag behind what is published and obeyed (`make docs`)."""
+def test_what_is_made_from_the_code_is_up_to_date(path: Path) -> None:
+    """Who builds on these files builds on what the code does, so they may not lag behind (`make docs`)."""
     assert path.read_text() == schemas.files()[path]
 
 
 def test_no_schema_is_left_over() -> None:
     """A schema of an event that no longer exists would promise what never comes."""
     assert {path.stem for path in schemas.FOLDER.glob("*.json")} == set(event.ALL)
-
-
-def test_every_state_and_command_is_in_the_table_of_states() -> None:
-    """Who asks why a command is refused must find the state and the command, and each cell filled."""
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in schemas.STATES.read_text().splitlines()
-        if line.startswith("|")
-    ]
-    assert rows[0][2:] == list(State)
-    assert [row[0].strip("`") for row in rows[2:]] == list(Command)
-    assert all(len(row) == len(State) + 2 and all(row) for row in rows)
 
 
 def test_events_are_named_as_things_that_happened() -> None:

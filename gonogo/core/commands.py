@@ -133,7 +133,7 @@ def decide(
 
     Raises:
         SelfApprovalError, NotEligibleError, StaleDigestError, AlreadyDecidedError, GateNotOpenError,
-        NotFoundError: nothing is changed.
+        NotFoundError, TransitionNotAllowedError: nothing is changed.
     """
     this = launch.gate(gate)
     seat = _seat(launch, this, actor, eligible, delegated)
@@ -153,7 +153,15 @@ def decide(
         return launch
     if not _takes_decisions(launch, this):
         raise GateNotOpenError(gate, this.state)
+    _require_in_time(launch, Command.DECIDE, at)
     return course.advance(course.decided(launch, this, decision, at), at).next_version()
+
+
+def _require_in_time(launch: Launch, command: Command, at: datetime) -> None:
+    """Raise TransitionNotAllowedError if it waits for too long already, whether or not the clock has noticed."""
+    late = launch.waits_until is not None and at >= launch.waits_until
+    if launch.state is State.PENDING_APPROVAL and late:
+        raise TransitionNotAllowedError(TABLE[command].words, f"{launch.state} and too late")
 
 
 def _seat(
@@ -226,7 +234,7 @@ def note(
         return launch
     launch = course.with_gate(launch, changed)
     noted = event.GateNoted(launch=launch.facts, gate=gate, round=changed.round, actor=actor, note=text)
-    return course.due(launch.happened(at, noted)).next_version()
+    return course.stands(launch.happened(at, noted), at).next_version()
 
 
 def amend(
@@ -248,6 +256,7 @@ def amend(
     if question.digest == launch.digest:
         return launch
     launch.require(Command.AMEND)
+    _require_in_time(launch, Command.AMEND, at)
     return _amended(launch, question, gates, bundle, groups, actor, owners, (), at)
 
 
@@ -271,6 +280,7 @@ def accept(
     if launch.digest == digest and launch.was is not None:
         return launch
     launch.require(Command.ACCEPT)
+    _require_in_time(launch, Command.ACCEPT, at)
     offer = launch.offer(digest)
     promise = Promise(offer.gate, offer.actor, offer.digest)
     return _amended(launch, offer.question, gates, bundle, groups, actor, owners, (promise,), at)
@@ -304,6 +314,7 @@ def _amended(
         was=before,
         offers=(),
         promised=promised,
+        rounds=last,
     )
     amended = event.LaunchAmended(
         launch=launch.facts,
@@ -316,8 +327,8 @@ def _amended(
 
 
 def _last_round(launch: Launch) -> int:
-    """Return the highest round of any gate: a gate that comes anew opens after it, so that no round comes again."""
-    return max((gate.round for gate in launch.gates), default=0)
+    """Return the highest round that any gate ever had: one that comes anew opens after it, so none comes again."""
+    return max((launch.rounds, *(gate.round for gate in launch.gates)))
 
 
 def offer(
@@ -358,7 +369,7 @@ def offer(
         changes=plan.changes(launch.question, question),
         price=question.price,
     )
-    return course.due(launch.happened(at, told)).next_version()
+    return course.stands(launch.happened(at, told), at).next_version()
 
 
 def _require_less(asked: Question, offered: Question) -> None:
@@ -398,10 +409,7 @@ def reopen(launch: Launch, *, lost: Mapping[str, frozenset[Actor]], at: datetime
     gates = tuple(_unready(gate, lost.get(gate.name, frozenset()), at) for gate in launch.gates)
     if gates == launch.gates:
         return launch
-    launch = launch.changed(gates=gates)
-    if all(gate.says_go for gate in gates if not gate.is_after):
-        return launch.next_version()
-    launch = launch.changed(state=State.PENDING_APPROVAL, cleared_at=None)
+    launch = launch.changed(gates=gates, state=State.PENDING_APPROVAL, cleared_at=None)
     return course.advance(launch, at).next_version()
 
 
@@ -411,9 +419,9 @@ def _unready(gate: Gate, lost: frozenset[Actor], at: datetime) -> Gate:
         return gate
     if gate.window is not None and gate.kind == "timer" and not gate.window.is_open(at):
         return gate.waiting("its window has closed")
-    if lost:
-        gate = gate.lost(lost).short_of_quorum(LOST)
-    return gate.lapsed(at).short_of_quorum(LAPSED)
+    now = gate.lost(lost).short_of_quorum(LOST) if lost else gate
+    now = now.lapsed(at).short_of_quorum(LAPSED)
+    return gate if now.state is gate.state else now
 
 
 def ask_more(launch: Launch, *, gates: tuple[Gate, ...], at: datetime) -> Launch:
@@ -579,7 +587,8 @@ def change_failed(launch: Launch, *, code: str, message: str, at: datetime) -> L
     )
     launch = course.rest(launch.happened(at, failed), at)
     if launch.lease_ends_at is not None and launch.lease_ends_at <= at:
-        launch = launch.changed(due_at=at + CUE_LONGEST)
+        others = course.clocks(launch.changed(lease_ends_at=None))
+        launch = launch.changed(due_at=min([at + CUE_LONGEST, *others]))
     return launch.next_version()
 
 
@@ -603,16 +612,17 @@ def observe(
     )
     states = {one.state for one in launch.resources}
     if states == {"terminated"}:
-        launch = course.advance(_terminated(launch, at), at)
-    elif states <= {"stopped", "terminated"} and launch.state is State.RUNNING:
+        return course.advance(_terminated(launch, at), at).next_version()
+    if states <= {"stopped", "terminated"} and launch.state is State.RUNNING:
         launch = launch.changed(state=State.STOPPED)
-        launch = _met(launch, "stop", at).happened(at, event.LaunchStopped(launch=launch.facts))
+        launch = _met(launch.happened(at, event.LaunchStopped(launch=launch.facts)), "stop", at)
     elif states & {"pending", "running"} and launch.state is State.STOPPED:
-        launch = _started(_met(launch.changed(state=State.RUNNING), "start", at), at)
+        launch = _met(_started(launch.changed(state=State.RUNNING), at), "start", at)
     return launch.next_version()
 
 
 def _met(launch: Launch, wanted: Wanted, at: datetime) -> Launch:
+    """Want it no longer, if this was wanted; otherwise what is cued is cued still."""
     if launch.wanted != wanted:
-        return launch
+        return course.stands(launch, at)
     return course.rest(launch.changed(wanted=None, wanted_by=None), at)

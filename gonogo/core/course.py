@@ -97,12 +97,17 @@ def decided(launch: Launch, gate: Gate, decision: Decision, at: datetime) -> Lau
 
 
 def opened(launch: Launch, gate: Gate, at: datetime) -> Launch:
-    """Return the launch with this gate open; what was promised for it counts at once."""
+    """Return the launch with this gate open; what was promised for it counts at once, and this once only.
+
+    Whoever takes back what they promised, or loses the right to it, must not have said it again by that.
+    """
     launch = with_gate(launch, gate.opened(at, gate.why))
     launch = launch.happened(at, _opened_event(launch, launch.gate(gate.name)))
-    for promise in launch.promised:
+    promised = [one for one in launch.promised if one.gate == gate.name]
+    launch = launch.changed(promised=tuple(one for one in launch.promised if one.gate != gate.name))
+    for promise in promised:
         now = launch.gate(gate.name)
-        fits = promise.gate == gate.name and promise.digest == launch.digest
+        fits = promise.digest == launch.digest
         if fits and now.state is GateState.OPEN and promise.actor not in launch.barred:
             seat = seat_for(now, promise.actor, frozenset(now.approvers), {})
             if seat is not None and now.decision_of(promise.actor) is None:
@@ -218,6 +223,12 @@ def rest(launch: Launch, at: datetime) -> Launch:
             )
         seqs.append(asked[-1] if asked else launch.seq)
     return due(launch.cued(at, *seqs) if seqs else launch.settled())
+
+
+def stands(launch: Launch, at: datetime) -> Launch:
+    """Let the cue and its alarm be as they were, unless it is no longer on the item."""
+    known = {one.seq for one in launch.kept}
+    return due(launch) if known.issuperset(launch.cue) else rest(launch, at)
 
 
 def clocks(launch: Launch) -> list[datetime]:

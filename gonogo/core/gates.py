@@ -27,6 +27,8 @@ REVOKED = "revoked"
 """Why a decision counts no longer when its actor took it back."""
 LAPSED = "decided too long ago"
 """Why a decision counts no longer when it was not used in time."""
+UNANSWERED = "people decide in the stead of the system"
+"""Why what a system said counts no longer once people decide in its stead."""
 LOST = "may decide this gate no longer"
 """Why a decision counts no longer when its actor has no authority any more."""
 MOST_NOTES = 10
@@ -280,7 +282,9 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
         """Return the gate without these actors' authority: what they decided is kept, but does not count."""
         gate = self.voided(actors, LOST)
         return msgspec.structs.replace(
-            gate, approvers=tuple(actor for actor in gate.approvers if actor not in actors)
+            gate,
+            approvers=tuple(actor for actor in gate.approvers if actor not in actors),
+            reserve=tuple(actor for actor in gate.reserve if actor not in actors),
         )
 
     def lapsed(self, at: datetime) -> Gate:
@@ -311,6 +315,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     def given_to_people(self) -> Gate:
         """Return the hook as the human gate that decides in its stead, not open yet.
 
+        What systems said of it is kept, but fills no human seat.
+
         Raises:
             GateNotOpenError: it has none.
         """
@@ -326,7 +332,9 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
             on_reject=self.on_reject,
             round=self.round,
             notes=self.notes,
-            decisions=self.decisions,
+            decisions=tuple(
+                msgspec.structs.replace(one, void=one.void or UNANSWERED) for one in self.decisions
+            ),
         )
 
 

@@ -13,6 +13,8 @@ from gonogo.core.item import Item
 from gonogo.core.launch import Launch
 from gonogo.core.states import State
 
+_NEVER_RAN = (State.FAILED, State.CANCELLED, State.EXPIRED, State.REJECTED)
+
 
 class Glass(Item, frozen=True, kw_only=True):
     """The last launch for which somebody broke the glass: one item a person."""
@@ -31,7 +33,7 @@ def glass_id(actor: Actor) -> str:
 
 def is_reviewed(launch: Launch | None) -> bool:
     """Tell whether nothing is left to review: it is decided, or the launch came to nothing."""
-    if launch is None or launch.state in (State.FAILED, State.CANCELLED, State.EXPIRED):
+    if launch is None or launch.state in _NEVER_RAN:
         return True
     return bool(launch.reviews) and all(
         one.state in (GateState.GO, GateState.NO_GO) for one in launch.reviews

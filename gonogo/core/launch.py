@@ -77,7 +77,7 @@ class Launch(Item, frozen=True, kw_only=True):
 
     It waits until `waits_until` at the latest. `was` is what was asked before it was amended, `offers` what
     approvers would say go to instead, `tells` the groups that are told of a broken glass, `holds`
-    whether it holds something of a budget.
+    whether it holds something of a budget, `rounds` the highest round of the gates that an amendment replaced.
     """
 
     kind = "launch"
@@ -107,6 +107,7 @@ class Launch(Item, frozen=True, kw_only=True):
     promised: tuple[Promise, ...] = ()
     tells: tuple[str, ...] = ()
     holds: bool = False
+    rounds: int = 0
 
     @property
     def askers(self) -> frozenset[Actor]:

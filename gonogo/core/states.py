@@ -89,7 +89,7 @@ TABLE: dict[Command, Rule] = {
         vain=(S.CANCELLED,),
     ),
     Command.REOPEN: Rule("the launcher", "reopen", {S.PENDING: (S.PENDING_APPROVAL,)}),
-    Command.ASK_MORE: Rule("the launcher", "ask more of", {S.PENDING: (S.PENDING_APPROVAL,)}),
+    Command.ASK_MORE: Rule("the launcher", "ask more of", {S.PENDING: (S.PENDING, S.PENDING_APPROVAL)}),
     Command.CLAIM: Rule("the launcher", "launch", {S.PENDING: (S.LAUNCHING,)}),
     Command.EXPIRE: Rule("the launcher", "expire", {S.PENDING: (S.EXPIRED,)}, vain=(S.EXPIRED,)),
     Command.RECORD_STARTED: Rule(

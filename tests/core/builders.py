@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 
 from gonogo.core import clock, commands, duration, event, plan, policy
 from gonogo.core.actor import Actor
@@ -33,8 +34,10 @@ def actor(subject: str) -> Actor:
     return Actor(ISSUER, subject)
 
 
+NOBODY: frozenset[Actor] = frozenset()
 DEV, LEAD, FINANCE, OPS = (actor(one) for one in ("dev", "lead", "finance", "ops"))
 LEAD2, LEAD3, BOSS, STRANGER = (actor(one) for one in ("lead2", "lead3", "boss", "stranger"))
+SCANNER, SCANNER2 = (actor(one) for one in ("scanner", "scanner2"))
 
 POLICY = Path(__file__).parents[2] / "policy"
 
@@ -147,6 +150,8 @@ def question(
     reason: str = "A page for the fair.",
     lease: str = "30d",
     count: int = 1,
+    launch_by: datetime | None = None,
+    break_glass: bool = False,
 ) -> Question:
     """Return what DEV asks for: a small web server for 30 days."""
     return Question(
@@ -171,6 +176,8 @@ def question(
             monthly=Decimal("7.60") * count,
             worst_case=Decimal("7.49") * count,
         ),
+        launch_by=launch_by,
+        break_glass=break_glass,
     )
 
 
@@ -181,6 +188,7 @@ def gate(
     quorum: int = 1,
     expires_after: str = "3d",
     login: bool = False,
+    **more: Any,
 ) -> Gate:
     """Return a gate that nobody has opened yet; LEAD, LEAD2 and LEAD3 decide it unless told otherwise."""
     return Gate(
@@ -191,10 +199,38 @@ def gate(
         expires_after=expires_after,
         login=login,
         approvers=approvers or (LEAD, LEAD2, LEAD3),
+        **more,
     )
 
 
-def launch(*gates: Gate, at: datetime = AT, id: str = "l-1", asks: Question | None = None) -> Launch:  # noqa: A002
+def hook(name: str = "scan", *systems: Actor, **more: Any) -> Gate:
+    """Return a gate that systems decide before people are asked: SCANNER unless told otherwise."""
+    return gate(
+        name,
+        *(systems or (SCANNER,)),
+        **{"kind": "hook", "place": "before_approval", "on_expiry": "reject", **more},
+    )
+
+
+def timer(wait: str | None = "1h", name: str = "cool", **more: Any) -> Gate:
+    """Return a gate that the clock decides before the launch."""
+    return msgspec.structs.replace(
+        gate(name), **{"kind": "timer", "place": "before_launch", "wait": wait, "approvers": (), **more}
+    )
+
+
+def review(name: str = "review", *approvers: Actor, **more: Any) -> Gate:
+    """Return a gate at which people look at it after the launch."""
+    return gate(name, *approvers, **{"place": "after_launch", **more})
+
+
+def launch(
+    *gates: Gate,
+    at: datetime = AT,
+    id: str = "l-1",  # noqa: A002 - the field's name
+    asks: Question | None = None,
+    **more: Any,
+) -> Launch:
     """Return a launch just submitted behind these gates; direct without any."""
     return commands.submit(
         id=id,
@@ -204,6 +240,7 @@ def launch(*gates: Gate, at: datetime = AT, id: str = "l-1", asks: Question | No
         request_digest="r" * 64,
         gates=gates,
         at=at,
+        **more,
     )
 
 
@@ -216,8 +253,13 @@ def decide(
     at: datetime = AT,
     digest: str | None = None,
     eligible: frozenset[Actor] | None = None,
+    instead_of: tuple[Actor, ...] = (),
 ) -> Launch:
-    """Return the launch with a decision, of somebody whom policy lets decide unless told otherwise."""
+    """Return the launch with a decision, of somebody whom policy lets decide unless told otherwise.
+
+    `instead_of` have delegated to them, and may decide in their own right.
+    """
+    may = frozenset(instead_of or {by}) if eligible is None else eligible
     return commands.decide(
         this,
         gate=gate,
@@ -226,7 +268,8 @@ def decide(
         digest=digest or this.digest,
         channel="api",
         comment=None,
-        eligible=frozenset({by}) if eligible is None else eligible,
+        eligible=may,
+        delegated={by: frozenset(instead_of)},
         at=at,
     )
 
