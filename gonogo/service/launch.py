@@ -99,10 +99,10 @@ def _ready(outside: Outside, this: Launch, current: Bundle) -> Launch:
         return commands.record_failed(this, code="NotPermitted", message=judged.refused, at=now)
     if judged.more:
         return commands.ask_more(this, gates=judged.more, at=now)
-    reopened = commands.reopen(this, lost=_lost(outside, this, current), at=now)
-    if reopened is not this:
-        return reopened
-    return _claimed(outside, this, current, now)
+    ready = commands.reopen(this, lost=_lost(outside, this, current), at=now)
+    if ready.state is not State.PENDING:
+        return ready
+    return _claimed(outside, ready, current, now)
 
 
 def _claimed(outside: Outside, this: Launch, current: Bundle, now: datetime) -> Launch:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ def files(monthly: str, rules: str = NO_MORE) -> dict[str, str]:
     }
 
 
-def cleared(road: Road, key: str, **asks: object) -> Launch:
+def cleared(road: Road, key: str, **asks: Any) -> Launch:
     """Return a launch of the cost center that every gate has let go, and no launcher has seen."""
     road.queues["launch"].held = True
     launch = road.submit(cost_center="training", lease="7d", key=key, **asks)
@@ -177,7 +178,8 @@ def test_a_check_that_meets_a_launcher_does_not_let_its_hold_go(monkeypatch: pyt
         with pytest.raises(_Gone):
             launcher.launch(road.outside, launch.id)
     road.clock.go(days=1, minutes=1)
-    save, met = road.table.save, []
+    save = road.table.save
+    met: list[Ledger] = []
 
     def meanwhile(before: object, after: object) -> None:
         if isinstance(before, Ledger) and not met:
