@@ -11,11 +11,10 @@ from typing import Any, Literal
 import cedarpy
 import msgspec
 
-from gonogo.core import bundle as bundles
-from gonogo.core import duration
+from gonogo.core import bundle_rules, duration
 from gonogo.core.actor import Actor
 from gonogo.core.budget import Standing
-from gonogo.core.bundle import Bundle, GateRule, entities_of
+from gonogo.core.bundle import POLICY_GATE, Bundle, GateRule, entities_of
 from gonogo.core.errors import BundleRefusedError, Fault, NotPermittedError
 from gonogo.core.event import Price
 from gonogo.core.gates import Gate
@@ -60,7 +59,7 @@ def accept(files: Mapping[str, str]) -> Bundle:
     Raises:
         BundleRefusedError: it breaks rules.
     """
-    bundle = bundles.load(files)
+    bundle = bundle_rules.load(files)
     faults = [
         fault
         for name, rule in bundle.gates.items()
@@ -259,7 +258,7 @@ def cedar_decimal(amount: Decimal) -> dict[str, Any]:
 
 def _judge_policy(bundle: Bundle, asker: Principal, question: Question) -> Judgement:
     """Judge a change of policy: whoever may ask for it waits for the gate `policy` of the bundle in force."""
-    gate = bundles.POLICY_GATE
+    gate = POLICY_GATE
     if question.on_behalf_of is not None or question.break_glass:
         return Judgement(outcome="refused", reason="A change of policy is asked for by oneself, and waits.")
     if gate not in bundle.gates:
