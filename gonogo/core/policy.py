@@ -102,7 +102,7 @@ def judge(bundle: Bundle, asker: Principal, question: Question, budget: Standing
         if other not in bundle.people:
             return Judgement(outcome="refused", reason="The policy knows nobody by that issuer and subject.")
         acts_for = ("Person", other.key)
-        answer = _ask(bundle, Principal(asker.actor), "act_for", acts_for, {}, also=Principal(other))
+        answer = _ask(bundle, _unclaimed(asker), "act_for", acts_for, {}, also=Principal(other))
         if not answer.allowed:
             return Judgement(outcome="refused", policies=answer.policies, reason=_why_not("act_for", answer))
         judgements.append(judge_one(bundle, Principal(other), question, budget))
@@ -130,7 +130,7 @@ def may_delegate_for(bundle: Bundle, actor: Principal, whom: Actor) -> bool:
         return True
     also = Principal(whom)
     return whom in bundle.people and (
-        _ask(bundle, actor, "delegate", ("Person", whom.key), {}, also=also).allowed
+        _ask(bundle, _unclaimed(actor), "delegate", ("Person", whom.key), {}, also=also).allowed
     )
 
 
@@ -244,6 +244,11 @@ def _gate(bundle: Bundle, name: str, question: Question, barred: frozenset[Actor
     )
 
 
+def _unclaimed(asker: Principal) -> Principal:
+    """Return somebody without the groups of their token, which count to launch and to request only."""
+    return Principal(asker.actor)
+
+
 def cedar_decimal(amount: Decimal) -> dict[str, Any]:
     """Return the amount for Cedar, rounded away from zero to its four places: no policy errs over a fifth.
 
@@ -268,7 +273,7 @@ def _judge_policy(bundle: Bundle, asker: Principal, question: Question) -> Judge
         )
     if bundle.gates[gate].kind != "human" or bundle.gates[gate].stands != "approval":
         return Judgement(outcome="refused", reason=f"The gate {gate!r} does not let people approve.")
-    answer = _ask(bundle, asker, "change_policy", ("Gate", gate), {})
+    answer = _ask(bundle, _unclaimed(asker), "change_policy", ("Gate", gate), {})
     if not answer.allowed:
         return Judgement(
             outcome="refused", policies=answer.policies, reason=_why_not("change_policy", answer)
@@ -279,7 +284,8 @@ def _judge_policy(bundle: Bundle, asker: Principal, question: Question) -> Judge
 def _judge_glass(bundle: Bundle, asker: Principal, question: Question, budget: Standing | None) -> Judgement:
     """Judge a broken glass: what forbids a mere request does not forbid it, what forbids it by name does."""
     resource = ("Template", question.plan.template)
-    answer = _ask(bundle, asker, "break_glass", resource, _context(bundle, "break_glass", question, budget))
+    context = _context(bundle, "break_glass", question, budget)
+    answer = _ask(bundle, _unclaimed(asker), "break_glass", resource, context)
     if not answer.allowed:
         return Judgement(outcome="refused", policies=answer.policies, reason=_why_not("break_glass", answer))
     notes = [bundle.policies[name].annotations for name in answer.policies]
