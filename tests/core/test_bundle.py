@@ -55,7 +55,7 @@ def permit(
 
 def test_the_example_is_accepted():
     """What a new user edits first must be right."""
-    assert set(example().gates) == {"lead", "finance"}
+    assert set(example().gates) == {"lead", "finance", "review", "policy"}
     assert set(example().templates) == {"web-small", "gpu-large"}
     assert example().people[LEAD].groups == ("leads",)
 
