@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gonogo.core.bundle import FILES
+from gonogo.core.bundle import BUDGETS, FILES
 from gonogo.core.errors import BundleRefusedError, Fault
 
-OPTIONAL = "tests.toml"
+OPTIONAL = (BUDGETS, "tests.toml")
 TEMPLATES = "templates"
 
 
@@ -17,7 +17,7 @@ def read(folder: Path) -> dict[str, str]:
     Raises:
         BundleRefusedError: a file cannot be read, or is not UTF-8.
     """
-    paths = [folder / name for name in (*FILES, OPTIONAL)]
+    paths = [folder / name for name in (*FILES, *OPTIONAL)]
     paths = [path for path in paths if path.exists()] + sorted((folder / TEMPLATES).glob("*.toml"))
     files: dict[str, str] = {}
     faults: list[Fault] = []

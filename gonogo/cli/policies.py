@@ -223,12 +223,12 @@ def _words(outcome: str, gates: tuple[str, ...]) -> str:
 
 def _note(left_out: list[str], files: Mapping[str, str]) -> None:
     """Say what is no fault here, but may not be what is meant."""
-    from gonogo.core import bundle  # brings Cedar
+    from gonogo.core import bundle_rules  # brings Cedar
 
     for name in left_out:
         screen.tell(screen.line(f"note: {name} is not part of the bundle", "dim"))
     with contextlib.suppress(BundleRefusedError):
-        issuers = {actor.issuer for actor in bundle.load(files).people}
+        issuers = {actor.issuer for actor in bundle_rules.load(files).people}
         for issuer in sorted(one for one in issuers if not one.startswith("https://")):
             screen.tell(screen.line(f"note: {issuer} is not https: a deployment refuses its people", "dim"))
 

@@ -11,11 +11,10 @@ from typing import Any, Literal
 import cedarpy
 import msgspec
 
-from gonogo.core import bundle as bundles
-from gonogo.core import duration
+from gonogo.core import bundle_rules, duration
 from gonogo.core.actor import Actor
 from gonogo.core.budget import Standing
-from gonogo.core.bundle import Bundle, GateRule, entities_of
+from gonogo.core.bundle import POLICY_GATE, Bundle, GateRule, entities_of
 from gonogo.core.errors import BundleRefusedError, Fault, NotPermittedError
 from gonogo.core.event import Price
 from gonogo.core.gates import Gate
@@ -60,7 +59,7 @@ def accept(files: Mapping[str, str]) -> Bundle:
     Raises:
         BundleRefusedError: it breaks rules.
     """
-    bundle = bundles.load(files)
+    bundle = bundle_rules.load(files)
     faults = [
         fault
         for name, rule in bundle.gates.items()
@@ -103,7 +102,7 @@ def judge(bundle: Bundle, asker: Principal, question: Question, budget: Standing
         if other not in bundle.people:
             return Judgement(outcome="refused", reason="The policy knows nobody by that issuer and subject.")
         acts_for = ("Person", other.key)
-        answer = _ask(bundle, Principal(asker.actor), "act_for", acts_for, {}, also=Principal(other))
+        answer = _ask(bundle, _unclaimed(asker), "act_for", acts_for, {}, also=Principal(other))
         if not answer.allowed:
             return Judgement(outcome="refused", policies=answer.policies, reason=_why_not("act_for", answer))
         judgements.append(judge_one(bundle, Principal(other), question, budget))
@@ -131,7 +130,7 @@ def may_delegate_for(bundle: Bundle, actor: Principal, whom: Actor) -> bool:
         return True
     also = Principal(whom)
     return whom in bundle.people and (
-        _ask(bundle, actor, "delegate", ("Person", whom.key), {}, also=also).allowed
+        _ask(bundle, _unclaimed(actor), "delegate", ("Person", whom.key), {}, also=also).allowed
     )
 
 
@@ -245,6 +244,11 @@ def _gate(bundle: Bundle, name: str, question: Question, barred: frozenset[Actor
     )
 
 
+def _unclaimed(asker: Principal) -> Principal:
+    """Return somebody without the groups of their token, which count to launch and to request only."""
+    return Principal(asker.actor)
+
+
 def cedar_decimal(amount: Decimal) -> dict[str, Any]:
     """Return the amount for Cedar, rounded away from zero to its four places: no policy errs over a fifth.
 
@@ -259,7 +263,7 @@ def cedar_decimal(amount: Decimal) -> dict[str, Any]:
 
 def _judge_policy(bundle: Bundle, asker: Principal, question: Question) -> Judgement:
     """Judge a change of policy: whoever may ask for it waits for the gate `policy` of the bundle in force."""
-    gate = bundles.POLICY_GATE
+    gate = POLICY_GATE
     if question.on_behalf_of is not None or question.break_glass:
         return Judgement(outcome="refused", reason="A change of policy is asked for by oneself, and waits.")
     if gate not in bundle.gates:
@@ -269,7 +273,7 @@ def _judge_policy(bundle: Bundle, asker: Principal, question: Question) -> Judge
         )
     if bundle.gates[gate].kind != "human" or bundle.gates[gate].stands != "approval":
         return Judgement(outcome="refused", reason=f"The gate {gate!r} does not let people approve.")
-    answer = _ask(bundle, asker, "change_policy", ("Gate", gate), {})
+    answer = _ask(bundle, _unclaimed(asker), "change_policy", ("Gate", gate), {})
     if not answer.allowed:
         return Judgement(
             outcome="refused", policies=answer.policies, reason=_why_not("change_policy", answer)
@@ -280,7 +284,8 @@ def _judge_policy(bundle: Bundle, asker: Principal, question: Question) -> Judge
 def _judge_glass(bundle: Bundle, asker: Principal, question: Question, budget: Standing | None) -> Judgement:
     """Judge a broken glass: what forbids a mere request does not forbid it, what forbids it by name does."""
     resource = ("Template", question.plan.template)
-    answer = _ask(bundle, asker, "break_glass", resource, _context(bundle, "break_glass", question, budget))
+    context = _context(bundle, "break_glass", question, budget)
+    answer = _ask(bundle, _unclaimed(asker), "break_glass", resource, context)
     if not answer.allowed:
         return Judgement(outcome="refused", policies=answer.policies, reason=_why_not("break_glass", answer))
     notes = [bundle.policies[name].annotations for name in answer.policies]

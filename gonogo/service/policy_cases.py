@@ -22,7 +22,7 @@ from gonogo.service.identity import SignedIn
 from gonogo.service.submit import Resolvers
 
 FILE = "tests.toml"
-Outcome = Literal["direct", "gates", "refused", "invalid"]
+Outcome = Literal["direct", "gates", "break_glass", "refused", "invalid"]
 
 
 class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,7 +109,7 @@ def check(files: Mapping[str, str], resolvers: Resolvers, now: datetime) -> Repo
     return Report(
         digest=digest,
         faults=(),
-        results=tuple(Result(case=case, answer=_answer(bundle, case, resolvers)) for case in cases),
+        results=tuple(Result(case=case, answer=_answer(bundle, case, resolvers, now)) for case in cases),
     )
 
 
@@ -176,7 +176,7 @@ def _choices(template: Template) -> Iterator[dict[str, Any]]:
             yield {name: value}
 
 
-def _answer(bundle: Bundle, case: Case, resolvers: Resolvers) -> Answer:
+def _answer(bundle: Bundle, case: Case, resolvers: Resolvers, now: datetime) -> Answer:
     asker = _principal(bundle, case)
     if asker.actor not in bundle.people and not asker.groups:
         return Answer(outcome="refused", reason="Policy knows nobody by that issuer and subject.")
@@ -189,7 +189,7 @@ def _answer(bundle: Bundle, case: Case, resolvers: Resolvers) -> Answer:
         on_behalf_of=_named(bundle, case.on_behalf_of)[0].actor if case.on_behalf_of is not None else None,
     )
     try:
-        prepared = submit.prepare(resolvers, asker, request)
+        prepared = submit.prepare(resolvers, asker, request, now=now)
     except NotPermittedError as error:
         return Answer(outcome="refused", reason=str(error))
     except InvalidError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gonogo.core import bundle as bundles
-from gonogo.core import policy
+from gonogo.core import bundle_rules, policy
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.errors import BundleRefusedError, Fault, InvalidError
@@ -55,7 +55,7 @@ def permit(
 
 def test_the_example_is_accepted():
     """What a new user edits first must be right."""
-    assert set(example().gates) == {"lead", "finance"}
+    assert set(example().gates) == {"lead", "finance", "review", "policy"}
     assert set(example().templates) == {"web-small", "gpu-large"}
     assert example().people[LEAD].groups == ("leads",)
 
@@ -191,7 +191,7 @@ def test_a_claim_maps_to_a_group_that_is_there():
         (replaced('"3d"', '"2w"'), "maximum"),
         (replaced('"3d"', '"soon"'), "duration"),
         (replaced('"3d"', '""'), "duration"),
-        (replaced("stage = 1", 'kind = "timer"'), "kind"),
+        (replaced("stage = 1", 'kind = "timer"'), "timer"),
         (replaced("[finance]", f'["{"f" * 65}"]'), "maximum"),
     ],
 )
@@ -629,7 +629,7 @@ def test_entities_are_found_wherever_they_stand():
         "principal": {"op": "in", "entity": {"type": "Group", "id": "a"}},
         "conditions": [{"body": {"Set": [{"Value": {"__entity": {"type": "Group", "id": "b"}}}]}}],
     }
-    assert set(bundles.entities(node)) == {("Group", "a"), ("Group", "b")}
+    assert set(bundle_rules.entities(node)) == {("Group", "a"), ("Group", "b")}
 
 
 def test_actors_are_read_back_as_they_were_written():

@@ -17,6 +17,7 @@ from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.errors import NotPermittedError
 from gonogo.core.event import Price
+from gonogo.core.plan import Question
 from gonogo.core.policy import Judgement
 from tests.core.builders import (
     DEV,
@@ -367,6 +368,38 @@ def test_a_tokens_groups_never_let_act_for_somebody():
     made = with_policies(ACTS.format("operators", ""))
     assert answer(made, STRANGER, groups=("operators",), on_behalf_of=DEV) == "refused"
     assert answer(made, OPS, groups=("operators",), on_behalf_of=DEV) == "lead"
+
+
+EVERYTHING = (
+    'permit (principal in Group::"operators", action == Action::"change_policy", resource);'
+    'permit (principal in Group::"operators", action == Action::"approve", resource);'
+    'permit (principal in Group::"operators", action == Action::"delegate", resource);'
+    '@gate("review") @tell("operators")'
+    'permit (principal in Group::"operators", action == Action::"break_glass", resource);'
+)
+
+
+def changing(by: Actor) -> Question:
+    """Return a change of policy, as somebody asks for it."""
+    plain = asked(example(), by=by)
+    return msgspec.structs.replace(plain, plan=msgspec.structs.replace(plain.plan, engine="policy"))
+
+
+@pytest.mark.parametrize("who", [STRANGER, DEV])
+def test_a_tokens_groups_count_to_launch_and_to_request_only(who: Actor):
+    """An identity provider that adds `operators` to a token adds no power over policy, people or gates."""
+    made = with_policies(EVERYTHING)
+    claiming, known = principal(who, "operators"), principal(OPS)
+    glass = msgspec.structs.replace(asked(made, "gpu-large", by=who), break_glass=True)
+    assert answer(made, who, groups=("operators",)) == "direct"
+    assert policy.judge(made, claiming, changing(who)).outcome == "refused"
+    assert policy.judge(made, claiming, glass).outcome == "refused"
+    assert not policy.may_delegate_for(made, claiming, LEAD)
+    assert who not in policy.eligible(made, "policy", asked(made))
+    assert policy.judge(made, known, changing(OPS)).outcome == "gates"
+    assert policy.judge(made, known, msgspec.structs.replace(glass, requester=OPS)).outcome == "break_glass"
+    assert policy.may_delegate_for(made, known, LEAD)
+    assert OPS in policy.eligible(made, "policy", asked(made))
 
 
 def test_a_tokens_groups_never_make_an_approver():

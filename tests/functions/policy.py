@@ -37,6 +37,7 @@ def gate(
 
 
 LEAD, FINANCE = gate("lead"), gate("finance", stage=2, expires_after="5d")
+OTHERS = gate("policy") + gate("review").replace("[review]", '[review]\nplace = "after_launch"')
 
 
 def policy(
@@ -51,7 +52,7 @@ def policy(
     head, *entries = files["people.toml"].split("[[people]]")
     kept = [entry for entry in entries if not any(f'name = "{name}"' in entry for name in without)]
     files["people.toml"] = "[[people]]".join([head, *kept]) + "".join(more_people)
-    files["gates.toml"] = lead + finance
+    files["gates.toml"] = lead + finance + OTHERS
     files["policies.cedar"] += rules
     return files
 

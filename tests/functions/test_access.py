@@ -322,7 +322,7 @@ def test_the_policy_is_shown_without_addresses(world: World) -> None:
         assert "example.com" not in answer.text
     policy_ = world.call("GET", "/v1/policy", who="dev").json
     assert policy_["policies"] == example()["policies.cedar"]
-    assert [gate["name"] for gate in policy_["gates"]] == ["lead", "finance"]
+    assert [gate["name"] for gate in policy_["gates"]] == ["lead", "finance", "review", "policy"]
 
 
 # The API's own description

@@ -156,9 +156,7 @@ def test_who_may_ask_no_longer_gets_nothing_launched(road: Road, cleared: Launch
 def test_an_operator_whose_rights_were_taken_does_not_launch_past_the_gates(road: Road) -> None:
     """It was direct when it was asked for, and would need a gate now."""
     direct = road.submit("ops")
-    road.outside.publish_policy(
-        policy_files(people=replaced('groups = ["operators"]', 'groups = ["developers"]'))
-    )
+    road.outside.publish_policy(policy_files(people=replaced('subject = "ops"', 'subject = "another"')))
     after = launch(road, direct)
     assert after.state is State.FAILED
     assert road.cloud.machines == {}
