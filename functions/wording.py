@@ -252,12 +252,17 @@ _COSTS = {
 _PARAMETERS = "plan.parameters."
 _IMPLIED = "plan.units["
 """What follows of the rest of the plan: `what` says it."""
+_SPEC = "plan.spec."
 LONGEST_SIDE = 200
 
 
 def differences(changes: Iterable[Change]) -> list[Differs]:
-    """Return what differs, cost first and parameters by their names; a long text is cut."""
-    order = list(_COSTS)
+    """Return what differs, cost first and parameters by their names; a long text is cut.
+
+    What a parameter fills into the spec is said once.
+    """
+    changes, order = tuple(changes), list(_COSTS)
+    filled = {(one.before, one.after) for one in changes if one.path.startswith(_PARAMETERS)}
 
     def rank(change: Change) -> tuple[int, int]:
         if change.path in _COSTS:
@@ -272,6 +277,7 @@ def differences(changes: Iterable[Change]) -> list[Differs]:
         )
         for one in sorted(changes, key=rank)
         if not one.path.startswith(_IMPLIED)
+        and not (one.path.startswith(_SPEC) and (one.before, one.after) in filled)
     ]
 
 
