@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -9,8 +10,11 @@ import msgspec
 from functions import messages
 from functions.bodies import LaunchView, launch_view
 from gonogo.bootstrap import gonogo
+from gonogo.core.actor import Actor
+from gonogo.core.delivery import ASKING
 from gonogo.core.errors import RefusedError
-from gonogo.core.event import Event
+from gonogo.core.event import Change
+from gonogo.core.plan import changes
 from gonogo.service import notify
 from gonogo.service.notify import Notice
 
@@ -24,12 +28,22 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is told; `token` is what to post to v1/decisions, and stands here for private webhooks only."""
+    """What is told of a launch, or, in `event` alone, of who stands in for whom.
 
-    launch: LaunchView
+    `kind` and `place` are the gate's, which takes decisions until `expires_at`; `instead_of` are those in whose
+    place alone the reader may decide. `token` is what to post to v1/decisions: it stands here for hooks, and
+    of human gates for private webhooks only.
+    """
+
     link: str
+    launch: LaunchView | None = None
     gate: str | None = None
+    kind: str | None = None
+    place: str | None = None
     round: int | None = None
+    expires_at: datetime | None = None
+    instead_of: tuple[Actor, ...] = ()
+    changes: tuple[Change, ...] = ()
     event: dict[str, Any] | None = None
     token: str | None = None
 
@@ -40,7 +54,7 @@ def handle(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def send(notice: Notice) -> None:
-    """Post one notice to a person's webhook; its id is the same on every try."""
+    """Post one notice to a webhook; its id is the same on every try."""
     outside, webhook = gonogo(), notice.person.webhook
     if webhook is None:
         raise RefusedError("Unreachable", "this person has no webhook any more")
@@ -55,14 +69,20 @@ def send(notice: Notice) -> None:
 
 def body(notice: Notice) -> Body:
     """Return what is posted."""
-    happened: Event | None = notice.happened
+    happened, gate, launch = notice.happened, notice.gate, notice.launch
+    was = launch.was if launch and notice.topic in ASKING else None
     return Body(
         type=f"notice.{notice.topic}",
         timestamp=msgspec.to_builtins(notice.at),
         data=Data(
-            launch=launch_view(notice.launch),
-            gate=notice.gate.name if notice.gate else None,
-            round=notice.gate.round if notice.gate else None,
+            launch=launch_view(launch) if launch else None,
+            gate=gate.name if gate else None,
+            kind=gate.kind if gate else None,
+            place=gate.place if gate else None,
+            round=gate.round if gate else None,
+            expires_at=gate.expires_at if gate else None,
+            instead_of=notice.instead_of,
+            changes=changes(was, launch.question) if launch and was else (),
             event=happened.data if happened else None,
             link=notice.link,
             token=notice.code,

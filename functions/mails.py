@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -15,11 +16,19 @@ import msgspec
 
 from functions import wording
 from functions.rendering import templates
+from functions.wording import Differs
+from gonogo.core import plan
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
+from gonogo.core.delivery import ASKING
 from gonogo.core.errors import RefusedError
+from gonogo.core.event import Change
+from gonogo.core.gates import Gate
 from gonogo.core.states import State
 from gonogo.service.notify import Notice
+
+MOST_CHANGES = 12
+"""How many changes a mail shows, so that it stays one screen; the page shows all."""
 
 
 def render(notice: Notice, sender: str) -> bytes:
@@ -51,23 +60,66 @@ def render(notice: Notice, sender: str) -> bytes:
 
 
 def _told(notice: Notice, people: Mapping[Actor, Person]) -> dict[str, Any]:
-    """Return what the templates know; `doer` is whoever the event is of, and `data` what it says."""
+    """Return what the templates know; `doer` is whoever the event is of, and `data` what it says.
+
+    `changes` are what was changed where the launch was amended, `most` how many of them a mail shows.
+    """
     data = notice.happened.data if notice.happened else {}
-    doer = msgspec.convert(data["actor"], Actor) if "actor" in data else None
+    doer = _actor(data, "actor")
+    gate, launch = notice.gate, notice.launch
     return {
+        "by": _actor(data, "by"),
+        "changes": _changes(notice, data),
         "code": notice.code,
         "data": data,
         "doer": doer,
-        "gate": notice.gate,
+        "ended": "until" in data and _moment(data["until"]) <= notice.happened.at
+        if notice.happened
+        else False,
+        "gate": gate,
         "happened": notice.happened,
-        "launch": notice.launch,
+        "instead": _actor(data, "instead_of"),
+        "instead_of": notice.instead_of,
+        "launch": launch,
         "link": notice.link,
-        "own": notice.gate.decision_of(notice.person.actor) if notice.gate else None,
+        "most": MOST_CHANGES,
+        "offer": next((one for one in launch.offers if one.digest == data.get("offer")), None)
+        if launch
+        else None,
+        "mine": _is_seat(gate, notice.person.actor),
+        "own": gate.decision_of(notice.person.actor) if gate else None,
         "people": people,
         "person": notice.person,
-        "said": notice.gate.decision_of(doer) if notice.gate and doer else None,
-        "waits": notice.launch.state is State.PENDING_APPROVAL,
+        "review": gate is not None and launch is not None and gate in launch.reviews,
+        "said": gate.decision_of(doer) if gate and doer else None,
+        "since": _moment(data["since"]) if "since" in data else None,
+        "to": _actor(data, "to"),
+        "until": _moment(data["until"]) if "until" in data else None,
+        "waits": launch is not None and launch.state is State.PENDING_APPROVAL,
     }
+
+
+def _actor(data: Mapping[str, Any], name: str) -> Actor | None:
+    return msgspec.convert(data[name], Actor) if data.get(name) else None
+
+
+def _moment(text: str) -> datetime:
+    return msgspec.convert(text, datetime)
+
+
+def _is_seat(gate: Gate | None, actor: Actor) -> bool:
+    """Tell whether somebody else decided the gate in this one's place."""
+    return gate is not None and any(one.instead_of == actor for one in gate.decisions)
+
+
+def _changes(notice: Notice, data: Mapping[str, Any]) -> list[Differs]:
+    """Return what an event says was changed; of a question that was amended, what was changed in it."""
+    launch = notice.launch
+    if "changes" in data:
+        return wording.differences(msgspec.convert(data["changes"], tuple[Change, ...]))
+    if notice.topic in ASKING and launch is not None and launch.was is not None:
+        return wording.differences(plan.changes(launch.was, launch.question))
+    return []
 
 
 def _address(name: str, address: str) -> Address:

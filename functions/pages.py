@@ -22,12 +22,14 @@ from functions.bodies import Text
 from functions.headers import page_headers
 from functions.rendering import inline, templates
 from gonogo.bootstrap import gonogo
-from gonogo.core import errors, token
+from gonogo.core import duration, errors, plan, token
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
+from gonogo.core.course import STARTED
 from gonogo.core.gates import GateState
 from gonogo.core.states import State
 from gonogo.ports import Outside
+from gonogo.service import asking, policies
 from gonogo.service import decide as deciding
 from gonogo.service.decide import Shown, Verdict
 
@@ -213,17 +215,25 @@ def _asked_again(outside: Outside, fields: Mapping[str, str], fault: str) -> Res
 def _shown(outside: Outside, code: str, shown: Shown, fault: str = "", comment: str = "") -> Response:
     """Show the question, or what became of it."""
     launch, gate = shown.launch, shown.gate
-    waits = launch.state is State.PENDING_APPROVAL
     if gate.decision_of(shown.actor) is not None:
-        return _said_before(outside, code, shown, fault=fault.format(words="REVOKE") if waits else "")
+        revocable = asking.can_be_taken_back(launch, gate, shown.actor)
+        return _said_before(outside, code, shown, fault=fault.format(words="REVOKE") if revocable else "")
+    waits = launch.state in STARTED if gate.is_after else launch.state is State.PENDING_APPROVAL
     if not waits or gate.state is not GateState.OPEN:
         return _decided(outside, code, shown, heading="There is nothing to decide any more")
+    asked, was = launch.question, launch.was
+    now = outside.now()
     return _page(
         "decision.html",
         status=HTTPStatus.UNPROCESSABLE_ENTITY if fault else HTTPStatus.OK,
         launch=launch,
         gate=gate,
         actor=shown.actor,
+        instead_of=shown.instead_of,
+        review=gate in launch.reviews,
+        changes=wording.differences(plan.changes(was, asked)) if was else [],
+        files=policies.difference(outside, asked) if asked.changes_policy else {},
+        stands_until=now + duration.parse(gate.valid_for) if gate.valid_for and not gate.is_after else None,
         people=_people(outside),
         code=code,
         fault=fault.format(words="GO or NO\u2011GO"),
@@ -235,7 +245,10 @@ def _shown(outside: Outside, code: str, shown: Shown, fault: str = "", comment: 
 def _said_before(outside: Outside, code: str, shown: Shown, *, note: str = "", fault: str = "") -> Response:
     own = shown.gate.decision_of(shown.actor)
     said = wording.VERDICTS[own.verdict] if own else ""
-    return _decided(outside, code, shown, heading=f"You have said {said}", note=note, fault=fault)
+    heading = f"You have said {said}"
+    if own is not None and own.actor != shown.actor:
+        heading = f"{wording.named(own.actor, _people(outside)).short} has said {said} in your place"
+    return _decided(outside, code, shown, heading=heading, note=note, fault=fault)
 
 
 def _decided(
@@ -252,7 +265,7 @@ def _decided(
         gate=shown.gate,
         actor=shown.actor,
         own=own,
-        revocable=own is not None and shown.launch.state is State.PENDING_APPROVAL,
+        revocable=asking.can_be_taken_back(shown.launch, shown.gate, shown.actor),
         people=_people(outside),
         code=code,
     )

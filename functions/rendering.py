@@ -28,10 +28,14 @@ def templates() -> Environment:
         keep_trailing_newline=True,
     )
     made.filters.update(
+        anew=wording.anew,
         count=wording.count,
+        differences=wording.differences,
         gate_state=wording.gate_state,
+        kind_of=wording.kind,
         leaves=wording.leaves,
         length=wording.length,
+        length_of=len,
         lines=wording.lines,
         moment=wording.moment,
         money=wording.money,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,9 +12,10 @@ import msgspec
 
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
-from gonogo.core.gates import Gate, GateState
+from gonogo.core.event import Change
+from gonogo.core.gates import LAPSED, LOST, Gate, GateState, Place
 from gonogo.core.launch import Launch
-from gonogo.core.plan import Plan, Question
+from gonogo.core.plan import POLICY_ENGINE, Plan, Question
 from gonogo.core.states import State
 
 VERDICTS = {"approve": "GO", "reject": "NO-GO", "revoke": "REVOKE"}
@@ -29,6 +30,14 @@ GATE_STATES = {
     GateState.CANCELLED: "cancelled",
 }
 
+PLACES: dict[Place, str] = {
+    "before_approval": "before people are asked",
+    "approval": "approval",
+    "before_launch": "before the launch",
+    "after_launch": "after the launch",
+}
+"""Where a gate stands, as people read it."""
+
 _STANDING = {
     State.PENDING: "Every gate is GO, and it is being launched.",
     State.LAUNCHING: "Every gate is GO, and it is being launched.",
@@ -40,6 +49,29 @@ _STANDING = {
     State.CANCELLED: "Whoever asked for it has cancelled it. It will not be launched.",
     State.FAILED: "Every gate was GO, but the launch failed.",
 }
+_UNGATED = {
+    State.PENDING: "It is being launched.",
+    State.LAUNCHING: "It is being launched.",
+    State.EXPIRED: "It has expired: it came too late. It will not be launched.",
+    State.FAILED: "The launch failed.",
+}
+"""Where a launch stands that nothing held up."""
+_LATE = "It has expired: it waited too long. It will not be launched."
+_POLICY = {
+    State.PENDING: "The gate is GO, and it is being put in force.",
+    State.LAUNCHING: "The gate is GO, and it is being put in force.",
+    State.TERMINATED: "It was put in force.",
+    State.REJECTED: "It is rejected, and will not come into force.",
+    State.EXPIRED: "It has expired: the gate was not decided in time. It will not come into force.",
+    State.CANCELLED: "Whoever asked for it has cancelled it. It will not come into force.",
+    State.FAILED: "The gate was GO, but it could not be put in force.",
+}
+"""Where a change of policy stands."""
+_WHY = {
+    LOST: "somebody who decided it may do so no longer",
+    LAPSED: "it was decided too long ago",
+}
+"""Why a gate opens again, where that reads otherwise than it is kept."""
 
 _UNITS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -97,12 +129,16 @@ def length(text: str) -> str:
 
 def what(plan: Plan) -> str:
     """Return what is launched, such as 2 of t3.micro in us-east-1, with a sign for `of`."""
+    if plan.engine == POLICY_ENGINE:
+        return f"the policy: {', '.join(plan.spec['files'])}"
     units = ", ".join(f"{unit.quantity} \N{MULTIPLICATION SIGN} {unit.kind}" for unit in plan.units)
     return f"{units or plan.template} in {plan.region}"
 
 
 def title(question: Question) -> str:
     """Return what the launch is called: its name if it has one, and its template."""
+    if question.changes_policy:
+        return "Change of policy"
     template = question.plan.template
     return f"{question.name} ({template})" if question.name else template
 
@@ -138,7 +174,23 @@ def named(actor: Actor, people: Mapping[Actor, Person]) -> Named:
 def gate_state(gate: Gate) -> str:
     """Return how a gate stands, such as open, 0 of 1 say GO."""
     state = GATE_STATES[gate.state]
-    return f"{state}, {count(gate)}" if gate.state is GateState.OPEN else state
+    if gate.state is GateState.OPEN:
+        if gate.kind == "timer":
+            return f"waits for the clock{_until(gate)}"
+        state = f"{'waits for the system' if gate.kind == 'hook' else state}, {count(gate)}"
+    if gate.state is GateState.GO and gate.passed is not None:
+        state = f"{state}, because {gate.passed}"
+    again = anew(gate)
+    return f"{state}; opened again because {again}" if again and gate.state is GateState.OPEN else state
+
+
+def anew(gate: Gate) -> str | None:
+    """Return why a gate is decided anew; None where it is not."""
+    return None if gate.why is None else _WHY.get(gate.why, gate.why)
+
+
+def _until(gate: Gate) -> str:
+    return f" until {moment(gate.goes_at)}" if gate.goes_at else ""
 
 
 def count(gate: Gate) -> str:
@@ -146,12 +198,100 @@ def count(gate: Gate) -> str:
     return f"{gate.approvals} of {gate.quorum} say GO"
 
 
+def kind(gate: Gate) -> str:
+    """Return who decides a gate, and where it stands."""
+    whom = {"human": "people decide", "hook": "a system decides", "timer": "the clock decides"}[gate.kind]
+    return whom if gate.place == "approval" else f"{whom}, {PLACES[gate.place]}"
+
+
 def standing(launch: Launch) -> str:
-    """Return one sentence of where the launch stands."""
+    """Return one sentence of where the launch stands, and what it waits for."""
+    waits = [_waits_for(gate) for gate in launch.gates if gate.state is GateState.OPEN]
     if launch.state is State.PENDING_APPROVAL:
-        waits = [f"{gate.title} ({count(gate)})" for gate in launch.gates if gate.state is GateState.OPEN]
-        return f"It waits for {' and '.join(waits)}."
+        return f"It waits for {' and '.join(waits) or 'its gates'}."
+    said = _said_of(launch)
+    return f"{said} After the launch, it waits for {' and '.join(waits)}." if waits else said
+
+
+def _said_of(launch: Launch) -> str:
+    if launch.question.changes_policy and launch.state in _POLICY:
+        return _POLICY[launch.state]
+    if all(gate.is_after for gate in launch.gates):
+        return _UNGATED.get(launch.state, _STANDING[launch.state])
+    if launch.state is State.EXPIRED and not any(one.state is GateState.EXPIRED for one in launch.gates):
+        return _LATE
     return _STANDING[launch.state]
+
+
+def _waits_for(gate: Gate) -> str:
+    if gate.kind == "timer":
+        return f"the clock{_until(gate)} ({gate.title})"
+    whom = f"the system {gate.title}" if gate.kind == "hook" else gate.title
+    return f"{whom} ({count(gate)})"
+
+
+class Differs(msgspec.Struct, frozen=True):
+    """One thing that was changed, each side on one line."""
+
+    what: str
+    before: str
+    after: str
+
+
+_COSTS = {
+    "price.monthly": "Cost a month",
+    "price.worst_case": "Cost at most",
+    "price.hourly": "Cost an hour",
+    "lease": "Lease",
+    "launch_by": "Launch by",
+    "reason": "Why",
+    "cost_center": "Paid by",
+    "name": "Name",
+}
+"""What is named in words, in the order in which it is read; all else by its path, after these."""
+_PARAMETERS = "plan.parameters."
+_IMPLIED = "plan.units["
+"""What follows of the rest of the plan: `what` says it."""
+_SPEC = "plan.spec."
+LONGEST_SIDE = 200
+
+
+def differences(changes: Iterable[Change]) -> list[Differs]:
+    """Return what differs, cost first and parameters by their names; a long text is cut.
+
+    What a parameter fills into the spec is said once.
+    """
+    changes, order = tuple(changes), list(_COSTS)
+    filled = {(one.before, one.after) for one in changes if one.path.startswith(_PARAMETERS)}
+
+    def rank(change: Change) -> tuple[int, int]:
+        if change.path in _COSTS:
+            return (0 if change.path.startswith("price.") else 2, order.index(change.path))
+        return (1 if change.path.startswith(_PARAMETERS) else 3, 0)
+
+    return [
+        Differs(
+            _COSTS.get(one.path, one.path.removeprefix(_PARAMETERS)),
+            _side(one.path, one.before),
+            _side(one.path, one.after),
+        )
+        for one in sorted(changes, key=rank)
+        if not one.path.startswith(_IMPLIED)
+        and not (one.path.startswith(_SPEC) and (one.before, one.after) in filled)
+    ]
+
+
+def _side(path: str, value: str | None) -> str:
+    if value is None:
+        return "none"
+    if path == "lease":
+        return length(value)
+    if path == "launch_by":
+        return moment(datetime.fromisoformat(value))
+    if path in _COSTS and path.startswith("price."):
+        return f"{Decimal(value):,f}"
+    text = " ".join(lines(value))
+    return text if len(text) <= LONGEST_SIDE else f"{text[:LONGEST_SIDE]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

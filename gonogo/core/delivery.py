@@ -14,8 +14,24 @@ from gonogo.core.item import Item, Listed
 
 Channel = Literal["mail", "webhook"]
 Topic = Literal[
-    "decide", "closed", "confirmed", "cleared", "rejected", "expired", "started", "failed", "change_failed"
+    "decide",
+    "reminded",
+    "closed",
+    "amended",
+    "offered",
+    "confirmed",
+    "cleared",
+    "rejected",
+    "expired",
+    "started",
+    "warned",
+    "failed",
+    "change_failed",
+    "glass_broken",
+    "delegated",
 ]
+ASKING: tuple[Topic, ...] = ("decide", "reminded")
+"""What asks for a decision, and is not sent where there is none to make any more."""
 
 CLAIM = timedelta(minutes=5)
 """How long a claim keeps others from sending the same notice: longer than any sender may run."""
@@ -41,15 +57,16 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivery(Item, frozen=True, kw_only=True):
-    """What to tell `actor` of `launch`.
+    """What to tell `actor` of `launch`, or of a `delegation`: then `launch` is empty.
 
     `decide` asks for a decision on `gate` in `round`, and stays in the actor's inbox while it is `open`.
-    `event` is the `seq` of the launch's event that is told of (0 where the topic is a gate).
+    `event` is the `seq` of the event that is told of (0 where the topic is a gate).
     """
 
     kind = "delivery"
 
     launch: str
+    delegation: str | None = None
     topic: Topic
     actor: Actor
     gate: str | None = None
@@ -69,17 +86,18 @@ class Delivery(Item, frozen=True, kw_only=True):
 
 
 def delivery_id(
-    launch: str,
+    about: str,
     topic: Topic,
     actor: Actor,
     gate: str | None = None,
     round: int = 0,  # noqa: A002 - the field's name
     event: int = 0,
 ) -> str:
-    """Return the one id that this notice can have, so that it is made once however often it is cued."""
-    raw = canonical.fingerprint(
-        launch, topic, actor.issuer, actor.subject, gate or "", str(round), str(event)
-    )
+    """Return the one id that this notice can have, so that it is made once however often it is cued.
+
+    `about` is the id of the launch, or of the delegation.
+    """
+    raw = canonical.fingerprint(about, topic, actor.issuer, actor.subject, gate or "", str(round), str(event))
     return "d-" + base64.b32encode(raw[:20]).decode().lower()
 
 
@@ -93,13 +111,15 @@ def new(
     gate: str | None = None,
     round: int = 0,  # noqa: A002 - the field's name
     event: int = 0,
+    delegation: str | None = None,
 ) -> Delivery:
     """Return a notice that nobody has sent yet; its alarm rings if nobody does."""
     return Delivery(
-        id=delivery_id(launch, topic, actor, gate, round, event),
+        id=delivery_id(delegation or launch, topic, actor, gate, round, event),
         at=at,
         updated_at=at,
         launch=launch,
+        delegation=delegation,
         topic=topic,
         actor=actor,
         gate=gate,
@@ -153,7 +173,7 @@ def not_sent(
 
 def closed(delivery: Delivery, at: datetime) -> Delivery:
     """Take it out of the inbox, and send nothing that is not sent: there is nothing to decide any more."""
-    if not delivery.open:
+    if not delivery.open and all(one.state in ("sent", "failed") for one in delivery.channels.values()):
         return delivery
     channels: dict[Channel, Sending] = {
         channel: msgspec.structs.replace(

@@ -19,7 +19,7 @@ from gonogo.core.errors import (
     StaleDigestError,
     TokenInvalidError,
 )
-from gonogo.core.gates import Channel, Gate
+from gonogo.core.gates import Channel, Gate, seat_for
 from gonogo.core.launch import Launch
 from gonogo.core.token import Claim
 from gonogo.ports import Outside
@@ -43,11 +43,15 @@ class Rights(msgspec.Struct, frozen=True):
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """What the bearer of a token is shown: the launch, the gate, and who the token makes them."""
+    """What the bearer of a token is shown: the launch, the gate, and who the token makes them.
+
+    `instead_of` is in whose place the actor decides, where that alone gives the right to.
+    """
 
     launch: Launch
     gate: Gate
     actor: Actor
+    instead_of: Actor | None = None
 
 
 def decide(
@@ -124,8 +128,11 @@ def show(outside: Outside, text: str) -> Shown:
     """
     claim, launch = _verified(outside, text)
     now = outside.policies.current()
-    gate = _still_counts(launch, claim, rights(outside, launch, claim.gate, claim.actor, now), now)
-    return Shown(launch=launch, gate=gate, actor=claim.actor)
+    may = rights(outside, launch, claim.gate, claim.actor, now)
+    gate = _still_counts(launch, claim, may, now)
+    seat = seat_for(gate, claim.actor, may.eligible - launch.barred, may.delegated)
+    instead_of = None if seat == claim.actor else seat
+    return Shown(launch=launch, gate=gate, actor=claim.actor, instead_of=instead_of)
 
 
 def by_token(

@@ -1,4 +1,4 @@
-"""Tell people: a notice is made once, claimed before it is sent, and tried until it is out or given up."""
+"""Tell people and systems: a notice is made once, claimed before it is sent, and tried until it is out or given up."""
 
 from __future__ import annotations
 
@@ -9,36 +9,42 @@ import msgspec
 
 from gonogo.core import delivery as deliveries
 from gonogo.core import event as events
-from gonogo.core import token
+from gonogo.core import policy, token
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle, Person
-from gonogo.core.delivery import Channel, Delivery, Topic
+from gonogo.core.delegation import Delegation
+from gonogo.core.delivery import ASKING, Channel, Delivery, Topic, Waiting
 from gonogo.core.errors import ItemExistsError, LaterError, RefusedError
 from gonogo.core.event import Event
-from gonogo.core.gates import Gate, GateState
+from gonogo.core.gates import REVOKED, Gate
 from gonogo.core.launch import Launch
-from gonogo.core.states import State
 from gonogo.core.token import Keyring
 from gonogo.ports import Outside
-from gonogo.service import decide, saving
+from gonogo.service import asking, saving
+
+PAGE = 100
+"""How many gates of an inbox are read in one call (DynamoDB API reference, BatchGetItem)."""
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """What one person is told; `link` decides if there is a `code` in it, and otherwise only points.
+    """What one person or system is told; `link` decides if there is a `code` in it, and otherwise only points.
 
-    `people` are those whom policy knows, so that actors can be called by their names.
+    It is of a `launch`, or of a `delegation`. `people` are those whom policy knows, so that actors can be
+    called by their names. `instead_of` are those in whose place alone the person may decide.
     """
 
     id: str
     topic: Topic
     person: Person
-    launch: Launch
-    gate: Gate | None
-    happened: Event | None
+    launch: Launch | None = None
+    delegation: Delegation | None = None
+    gate: Gate | None = None
+    happened: Event | None = None
     at: datetime
     link: str
-    code: str | None
+    code: str | None = None
     people: Mapping[Actor, Person] = {}
+    instead_of: tuple[Actor, ...] = ()
 
 
 class Cue(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,32 +77,46 @@ def tell(outside: Outside, cue: Cue, channel: Channel, send: Send) -> None:
     """
     if cue.type == events.DeliveryDue.type:
         delivery = outside.items.get(Delivery, cue.subject)
-        launch = outside.items.get(Launch, delivery.launch) if delivery else None
-        if delivery is not None and launch is not None:
-            _send(outside, _Telling(launch, outside.policies.current(), channel, send), delivery)
+        about = _about(outside, delivery) if delivery else None
+        if delivery is not None and about is not None:
+            _send(outside, _Telling(about, outside.policies.current(), channel, send), delivery)
         return
-    launch = outside.items.get(Launch, cue.subject)
-    if launch is None:
+    item: Launch | Delegation | None
+    if cue.type == events.ApproverDelegated.type:
+        item = outside.items.get(Delegation, cue.subject)
+    else:
+        item = outside.items.get(Launch, cue.subject)
+    if item is None:
         return
-    happened = next((one for one in launch.history if one.seq == cue.seq), None)
+    happened = next((one for one in item.history if one.seq == cue.seq), None)
     if happened is None or happened.type != cue.type:
         return
-    _tell_of(outside, _Telling(launch, outside.policies.current(), channel, send), happened)
+    telling = _Telling(item, outside.policies.current(), channel, send)
+    if isinstance(item, Delegation):
+        _tell_of_delegation(outside, telling, item, happened)
+    else:
+        _tell_of(outside, telling, happened)
+
+
+def _about(outside: Outside, delivery: Delivery) -> Launch | Delegation | None:
+    if delivery.delegation is not None:
+        return outside.items.get(Delegation, delivery.delegation)
+    return outside.items.get(Launch, delivery.launch)
 
 
 def _tell_of(outside: Outside, telling: _Telling, happened: Event) -> None:
-    launch = telling.launch
-    if happened.type == events.GateOpened.type:
-        _ask(outside, telling)
-    elif happened.type == events.GateClosed.type:
-        _tell_others(outside, telling, happened)
-    elif happened.type == events.GateDecided.type:
-        if happened.data["channel"] != "api":
-            decider = msgspec.convert(happened.data["actor"], Actor)
-            _tell(outside, telling, "confirmed", decider, happened)
-    elif happened.type in _ABOUT_THE_LAUNCH and (launch.gates or happened.type != events.LaunchCleared.type):
-        for actor in sorted(launch.askers):
-            _tell(outside, telling, _ABOUT_THE_LAUNCH[happened.type], actor, happened)
+    """Tell whom one event of a launch concerns."""
+    if happened.type in _ABOUT_THE_LAUNCH:
+        held_up = any(not gate.is_after for gate in telling.launch.gates)
+        if held_up or happened.type != events.LaunchCleared.type:
+            _tell_askers(outside, telling, _ABOUT_THE_LAUNCH[happened.type], happened)
+    elif happened.type in _TELLERS:
+        _TELLERS[happened.type](outside, telling, happened)
+
+
+def _is_offered(launch: Launch, happened: Event) -> bool:
+    """Tell whether what was offered then can still be accepted."""
+    return any(one.digest == happened.data["offer"] for one in launch.offers)
 
 
 def channels_of(person: Person) -> tuple[Channel, ...]:
@@ -112,40 +132,150 @@ def channels_of(person: Person) -> tuple[Channel, ...]:
 class _Telling(msgspec.Struct, frozen=True):
     """What one message is about, the policy in force then, and the way out: read once a message."""
 
-    launch: Launch
+    about: Launch | Delegation
     policy: Bundle
     channel: Channel
     send: Send
+    known: dict[str, asking.Places] = msgspec.field(default_factory=dict)
+
+    @property
+    def launch(self) -> Launch:
+        """The launch that it is about; TypeError if it is about none."""
+        if not isinstance(self.about, Launch):
+            raise TypeError("a delegation is no launch")
+        return self.about
 
     def person(self, outside: Outside, actor: Actor) -> Person | None:
         """Return how to reach somebody: by the bundle in force, else by the one that judged the launch."""
         known = self.policy.people.get(actor)
-        return known or outside.policies.pinned(self.launch.bundle).people.get(actor)
+        if known is not None or isinstance(self.about, Delegation):
+            return known
+        return outside.policies.pinned(self.launch.bundle).people.get(actor)
+
+    def undecided(self, outside: Outside, gate: Gate) -> asking.Places:
+        """Return who may decide the gate now and has not; for those who only stand in, in whose place."""
+        if gate.name not in self.known:
+            self.known[gate.name] = asking.undecided(outside, self.launch, gate, self.policy)
+        return self.known[gate.name]
+
+    def members(self, outside: Outside, groups: list[str]) -> frozenset[Actor]:
+        """Return everybody who is in one of the groups, by the bundle in force or by the launch's own."""
+        bundles = (self.policy, outside.policies.pinned(self.launch.bundle))
+        return frozenset().union(*(policy.members(bundle, group) for bundle in bundles for group in groups))
 
 
-def _ask(outside: Outside, telling: _Telling) -> None:
+def _ask(outside: Outside, telling: _Telling, *, only: Actor | None = None) -> None:
     """Ask each who may decide a gate that is open, and has not."""
     for gate in telling.launch.gates:
-        if gate.state is not GateState.OPEN:
-            continue
-        for actor in sorted(decide.eligible(outside, telling.launch, gate.name, telling.policy)):
-            if gate.decision_of(actor) is None:
+        for actor in telling.undecided(outside, gate):
+            if only in (None, actor):
                 _tell(outside, telling, "decide", actor, None, gate)
 
 
-def _tell_others(outside: Outside, telling: _Telling, closed: Event) -> None:
-    """Take a closed gate out of every inbox, and tell those who were, or may have been, asked in vain."""
+def _remind(outside: Outside, telling: _Telling, happened: Event) -> None:
+    """Remind each who may still decide the gate in this round; who was not asked before is asked."""
     launch = telling.launch
-    name, round_ = str(closed.data["gate"]), int(closed.data["round"])
-    gate = launch.gate(name)
-    for actor in gate.approvers:
-        asked = outside.items.get(Delivery, deliveries.delivery_id(launch.id, "decide", actor, name, round_))
-        if asked is None:
+    gate = asking.gate_of(launch, happened.data["gate"])
+    if gate is None or gate.round != happened.data["round"]:
+        return
+    for actor in telling.undecided(outside, gate):
+        id_ = deliveries.delivery_id(launch.id, "decide", actor, gate.name, gate.round)
+        before = outside.items.get(Delivery, id_)
+        if before is not None and before.at < happened.at:
+            _tell(outside, telling, "reminded", actor, happened, gate)
+        else:
+            _tell(outside, telling, "decide", actor, None, gate)
+
+
+def _tell_others(outside: Outside, telling: _Telling, closed: Event) -> None:
+    """Take a closed gate out of every inbox, and tell those who were, or may have been, asked in vain.
+
+    Whoever is asked anew is told by that, and of an amendment everybody is told in one mail. Whoever asked
+    for what runs already is told that a gate after the launch says no.
+    """
+    launch = telling.launch
+    name, round_, outcome = str(closed.data["gate"]), int(closed.data["round"]), closed.data["outcome"]
+    gate = asking.gate_of(launch, name)
+    for asked in asking.asked(outside, launch, name, round_):
+        saving.change(outside.items, asked, lambda this: deliveries.closed(this, outside.now()))
+        if gate is None or outcome == "amended" or asked.actor in telling.undecided(outside, gate):
             continue
-        asked = saving.change(outside.items, asked, lambda this: deliveries.closed(this, outside.now()))
-        maybe_told = any(one.tries for one in asked.channels.values())
-        if maybe_told and not any(one.actor == actor and one.round == round_ for one in gate.decisions):
-            _tell(outside, telling, "closed", actor, closed, gate)
+        said = any(asked.actor in (one.actor, one.seat) and one.round == round_ for one in gate.decisions)
+        if asking.maybe_sent(asked) and not said:
+            _tell(outside, telling, "closed", asked.actor, closed, gate)
+    if gate is not None and gate.is_after and outcome == "no_go":
+        _tell_askers(outside, telling, "warned", closed)
+
+
+def _confirm(outside: Outside, telling: _Telling, happened: Event) -> None:
+    """Confirm a decision to whoever decided other than signed in, and to both if in somebody's place."""
+    gate, data = asking.gate_of(telling.launch, happened.data["gate"]), happened.data
+    if gate is None or gate.kind == "hook":
+        return
+    actor = msgspec.convert(data["actor"], Actor)
+    whom = {actor} if data["channel"] != "api" else set()
+    if data.get("instead_of"):
+        whom |= {actor, msgspec.convert(data["instead_of"], Actor)}
+    if data["verdict"] == "revoke":
+        for one in gate.decisions:
+            if one.void == REVOKED and one.instead_of is not None and actor in (one.actor, one.seat):
+                whom |= {one.actor, one.seat}
+    for each in sorted(whom):
+        _tell(outside, telling, "confirmed", each, happened)
+
+
+def _tell_affected(outside: Outside, telling: _Telling, amended: Event) -> None:
+    """Tell everybody whose answer or link counts no longer, in one mail each."""
+    for actor in sorted(asking.affected(outside, telling.launch, amended)):
+        _tell(outside, telling, "amended", actor, amended)
+
+
+def _tell_of_offer(outside: Outside, telling: _Telling, offered: Event) -> None:
+    if _is_offered(telling.launch, offered):
+        _tell_askers(outside, telling, "offered", offered)
+
+
+def _tell_members(outside: Outside, telling: _Telling, broken: Event) -> None:
+    for actor in sorted(telling.members(outside, broken.data["groups"])):
+        _tell(outside, telling, "glass_broken", actor, broken)
+
+
+def _tell_askers(outside: Outside, telling: _Telling, topic: Topic, happened: Event) -> None:
+    for actor in sorted(telling.launch.askers):
+        _tell(outside, telling, topic, actor, happened)
+
+
+_TELLERS: dict[str, Callable[[Outside, _Telling, Event], None]] = {
+    events.GateOpened.type: lambda outside, telling, _happened: _ask(outside, telling),
+    events.GateEscalated.type: lambda outside, telling, _happened: _ask(outside, telling),
+    events.ApproverReminded.type: _remind,
+    events.GateClosed.type: _tell_others,
+    events.GateDecided.type: _confirm,
+    events.LaunchAmended.type: _tell_affected,
+    events.LaunchOffered.type: _tell_of_offer,
+    events.GlassBroken.type: _tell_members,
+}
+"""What each other event of a launch makes somebody be told."""
+
+
+def _tell_of_delegation(outside: Outside, telling: _Telling, delegation: Delegation, happened: Event) -> None:
+    """Tell whoever stands in, and for whom if somebody else said so; and ask of every gate that waits for them."""
+    said = msgspec.convert(happened.data, events.ApproverDelegated)
+    _tell(outside, telling, "delegated", said.to, happened)
+    if said.by != said.actor:
+        _tell(outside, telling, "delegated", said.actor, happened)
+    if delegation.to != said.to or not delegation.holds(outside.now()):
+        return
+    cursor: str | None = None
+    while True:
+        page = outside.items.feed(Waiting, f"inbox#{said.actor.key}", cursor=cursor, limit=PAGE)
+        launches = outside.items.get_many(Launch, sorted({one.launch for one in page.items}))
+        for launch in launches.values():
+            about = _Telling(launch, telling.policy, telling.channel, telling.send)
+            _ask(outside, about, only=said.to)
+        cursor = page.cursor
+        if cursor is None:
+            return
 
 
 def _tell(
@@ -161,14 +291,16 @@ def _tell(
     if whom is None or (channel not in channels_of(whom) and topic != "decide"):
         return
     now = outside.now()
+    about = telling.about
     delivery = deliveries.new(
-        launch=telling.launch.id,
+        launch="" if isinstance(about, Delegation) else about.id,
+        delegation=about.id if isinstance(about, Delegation) else None,
         topic=topic,
         actor=actor,
         channels=channels_of(whom),
         at=now,
         gate=gate.name if gate else None,
-        round=gate.round if gate and topic == "decide" else 0,
+        round=gate.round if gate and topic in ASKING else 0,
         event=happened.seq if happened else 0,
     )
     mine = deliveries.sendable(delivery, channel, now)
@@ -188,11 +320,12 @@ def _tell(
 def _send(outside: Outside, telling: _Telling, delivery: Delivery) -> None:
     """Claim the notice on this channel and send it, unless somebody else does, or did."""
     taken = False
+    still = delivery.topic not in ASKING or _still_asked(outside, telling, delivery)
 
     def command(this: Delivery) -> Delivery:
         nonlocal taken
         now = outside.now()
-        if this.topic == "decide" and not _still_asked(telling.launch, this):
+        if not still:
             taken = False
             return deliveries.closed(this, now)
         taken = deliveries.sendable(this, telling.channel, now)
@@ -203,13 +336,12 @@ def _send(outside: Outside, telling: _Telling, delivery: Delivery) -> None:
         _send_claimed(outside, telling, delivery)
 
 
-def _still_asked(launch: Launch, delivery: Delivery) -> bool:
-    return any(
-        gate.name == delivery.gate
+def _still_asked(outside: Outside, telling: _Telling, delivery: Delivery) -> bool:
+    gate = asking.gate_of(telling.launch, delivery.gate)
+    return (
+        gate is not None
         and gate.round == delivery.round
-        and gate.state is GateState.OPEN
-        and gate.decision_of(delivery.actor) is None
-        for gate in launch.gates
+        and delivery.actor in telling.undecided(outside, gate)
     )
 
 
@@ -236,13 +368,29 @@ def _send_claimed(outside: Outside, telling: _Telling, delivery: Delivery) -> No
 
 
 def _notice(outside: Outside, telling: _Telling, delivery: Delivery) -> Notice:
-    launch, channel = telling.launch, telling.channel
+    about, channel = telling.about, telling.channel
     whom = telling.person(outside, delivery.actor)
     if whom is None or channel not in channels_of(whom):
         raise RefusedError("Unreachable", "policy knows no way to reach this person any more")
-    happened = next((one for one in launch.history if one.seq == delivery.event), None)
-    name = delivery.gate or (str(happened.data["gate"]) if happened and "gate" in happened.data else None)
-    gate = next((gate for gate in launch.gates if gate.name == name), None)
+    happened = next((one for one in about.history if one.seq == delivery.event), None)
+    if delivery.event and happened is None:
+        raise RefusedError("TooLate", "what it tells of has left the history")
+    if isinstance(about, Delegation):
+        return Notice(
+            id=delivery.id,
+            topic=delivery.topic,
+            person=whom,
+            delegation=about,
+            happened=happened,
+            at=outside.now(),
+            link=outside.public_url,
+            people=telling.policy.people,
+        )
+    launch, name = about, delivery.gate or (happened.data.get("gate") if happened else None)
+    gate = asking.gate_of(launch, name)
+    gone = happened is not None and delivery.topic == "offered" and not _is_offered(launch, happened)
+    if gone or (name is not None and gate is None):
+        raise RefusedError("Amended", "the launch was amended since")
     code = _code(outside, launch, delivery, gate, whom, channel)
     return Notice(
         id=delivery.id,
@@ -255,6 +403,11 @@ def _notice(outside: Outside, telling: _Telling, delivery: Delivery) -> Notice:
         link=f"{outside.public_url}decide#{code}" if code else f"{outside.public_url}launches/{launch.id}",
         code=code,
         people=telling.policy.people,
+        instead_of=(
+            telling.undecided(outside, gate).get(delivery.actor, ())
+            if gate is not None and delivery.topic in ASKING
+            else ()
+        ),
     )
 
 
@@ -263,21 +416,24 @@ def _code(
 ) -> str | None:
     """Return the code to decide with, for whom and over a channel that may carry one.
 
-    Mail carries the people key's, a private webhook the hook key's; everything else gets a pointer. A
+    A hook is decided with the hook key's, by whichever webhook, and never by mail. Of a human gate, mail
+    carries the people key's, a private webhook the hook key's; everything else gets a pointer. A
     confirmation carries the code by which it can be taken back, while there is something to take back.
     """
     if gate is None or gate.login or gate.expires_at is None:
         return None
     if delivery.topic == "confirmed":
-        if launch.state is not State.PENDING_APPROVAL or gate.decision_of(delivery.actor) is None:
+        if not asking.can_be_taken_back(launch, gate, delivery.actor):
             return None
-    elif delivery.topic != "decide":
+    elif delivery.topic not in ASKING:
         return None
     keys: Keyring = "people"
     if channel == "webhook":
-        if whom.webhook is None or not whom.webhook.private:
+        if whom.webhook is None or (gate.kind != "hook" and not whom.webhook.private):
             return None
         keys = "hook"
+    elif gate.kind == "hook":
+        return None
     payload = token.payload(
         token.claim(
             keys=keys,

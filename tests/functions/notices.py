@@ -8,12 +8,12 @@ from decimal import Decimal
 
 import msgspec
 
-from gonogo.core import clock, commands
+from gonogo.core import clock, commands, delegation
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
 from gonogo.core.delivery import Topic, delivery_id
 from gonogo.core.event import Price
-from gonogo.core.gates import Gate, Verdict
+from gonogo.core.gates import Gate, GateState, Verdict
 from gonogo.core.launch import Launch
 from gonogo.core.plan import Plan, Question, Unit
 from gonogo.service.notify import Notice
@@ -31,8 +31,9 @@ def somebody(name: str, subject: str) -> Person:
 DANA = somebody("Dana Dev", "dana")
 LEO = somebody("Leo Lead", "leo")
 FINA = somebody("Fina Finance", "fina")
+SCANNER = somebody("Image scanner", "scanner")
 ROBOT = Actor("https://token.actions.example.com", "repo:acme/shop:ref:refs/heads/main")
-PEOPLE = {one.actor: one for one in (DANA, LEO, FINA)}
+PEOPLE = {one.actor: one for one in (DANA, LEO, FINA, SCANNER)}
 
 
 def question(**changes: object) -> Question:
@@ -78,12 +79,32 @@ def gate(name: str = "lead", title: str = "Team lead", **changes: object) -> Gat
     return msgspec.structs.replace(made, **changes)
 
 
+SCAN = gate(
+    "scan",
+    "Image scan",
+    kind="hook",
+    place="before_approval",
+    expires_after="10m",
+    on_expiry="reject",
+    approvers=(SCANNER.actor,),
+)
+REVIEW = gate("review", "Was it needed?", place="after_launch", expires_after="7d")
+POLICY = msgspec.structs.replace(
+    question().plan,
+    template="policy",
+    engine="policy",
+    region="",
+    parameters={},
+    spec={"bundle": "b" * 64, "previous": "a" * 64, "files": ["gates.toml", "policies.cedar"]},
+    units=(),
+)
 FINANCE = gate("finance", "Finance", stage=2, expires_after="5d", approvers=(FINA.actor,))
 
 
-def asked(*gates: Gate, **changes: object) -> Launch:
+def asked(*gates: Gate, tells: tuple[str, ...] = (), **changes: object) -> Launch:
     """Return a launch that has just been asked for."""
     return commands.submit(
+        tells=tells,
         id="l-abcdefghijklmnopqrstuvwxyz234567",
         question=question(**changes),
         bundle="0" * 64,
@@ -118,6 +139,80 @@ def revoked(launch: Launch, whom: Person) -> Launch:
     )
 
 
+def amended(launch: Launch, **changes: object) -> Launch:
+    """Return the launch after whoever asked has changed it to three servers, an hour later."""
+    return commands.amend(
+        launch,
+        question=three(launch.question, **changes),
+        gates=tuple(
+            msgspec.structs.replace(one, state=GateState.WAITING, decisions=()) for one in launch.gates
+        ),
+        bundle=launch.bundle,
+        groups=(),
+        actor=DANA.actor,
+        at=launch.updated_at + timedelta(hours=1),
+    )
+
+
+def three(before: Question, **changes: object) -> Question:
+    """Return the question of three servers instead, for a week."""
+    plan = msgspec.structs.replace(
+        before.plan,
+        parameters={"count": 3},
+        spec={**before.plan.spec, "count": 3},
+        units=(Unit("t3.micro", 3),),
+    )
+    price = msgspec.structs.replace(
+        before.price, hourly=Decimal("0.0312"), monthly=Decimal("22.78"), worst_case=Decimal("5.25")
+    )
+    return msgspec.structs.replace(before, plan=plan, price=price, lease="7d", **changes)
+
+
+def policy_change() -> Launch:
+    """Return a change of policy that was just asked for: a lease of a second, and no price."""
+    nothing = msgspec.structs.replace(
+        question().price, hourly=Decimal(0), monthly=Decimal(0), worst_case=Decimal(0)
+    )
+    return asked(
+        gate("policy", "Policy owners"),
+        plan=POLICY,
+        price=nothing,
+        lease="1s",
+        cost_center="policy",
+        reason="Finance is asked from 200 a month on.",
+    )
+
+
+def offered(launch: Launch) -> Launch:
+    """Return the launch with an offer of Leo's: the same for a week."""
+    price = msgspec.structs.replace(launch.question.price, worst_case=Decimal("1.75"))
+    return commands.offer(
+        launch,
+        gate="lead",
+        actor=LEO.actor,
+        question=msgspec.structs.replace(launch.question, lease="7d", price=price),
+        comment="A week is what the fair takes.\nAsk again if it goes on.",
+        eligible=frozenset({LEO.actor}),
+        at=launch.updated_at + timedelta(hours=1),
+    )
+
+
+def instead(launch: Launch, verdict: Verdict = "approve") -> Launch:
+    """Return the launch after Fina has decided the gate `lead` in Leo's place."""
+    return commands.decide(
+        launch,
+        gate="lead",
+        actor=FINA.actor,
+        verdict=verdict,
+        digest=launch.digest,
+        channel="link",
+        comment=None,
+        eligible=frozenset({LEO.actor}),
+        delegated={FINA.actor: frozenset({LEO.actor})},
+        at=launch.updated_at + timedelta(hours=1),
+    )
+
+
 def running(launch: Launch) -> Launch:
     """Return a cleared launch after the engine has made it."""
     at = launch.updated_at + timedelta(seconds=20)
@@ -125,11 +220,18 @@ def running(launch: Launch) -> Launch:
 
 
 def notice(
-    topic: Topic, launch: Launch, whom: Person, *, of: str = "", on: str = "", code: str | None = None
+    topic: Topic,
+    launch: Launch,
+    whom: Person,
+    *,
+    of: str = "",
+    on: str = "",
+    code: str | None = None,
+    instead_of: tuple[Actor, ...] = (),
 ) -> Notice:
     """Return what somebody is told: of the newest event of that type, on the gate of that name."""
     happened = next((one for one in reversed(launch.history) if one.type == of), None) if of else None
-    name = on or (str(happened.data["gate"]) if happened and "gate" in happened.data else "")
+    name = on or (happened.data.get("gate") if happened else None) or ""
     link = (
         f"https://gonogo.example.com/decide#{code}"
         if code
@@ -145,6 +247,33 @@ def notice(
         at=launch.updated_at + timedelta(seconds=3),
         link=link,
         code=code,
+        people=PEOPLE,
+        instead_of=instead_of,
+    )
+
+
+def of_delegation(*, until: datetime, whom: Person = FINA) -> Notice:
+    """Return what somebody is told of Fina's standing in for Leo, which an operator has set."""
+    made = delegation.delegate(
+        None,
+        actor=LEO.actor,
+        to=FINA.actor,
+        since=NOW,
+        until=NOW + timedelta(days=14),
+        by=DANA.actor,
+        at=NOW,
+    )
+    if until <= NOW:
+        made = delegation.withdraw(made, by=LEO.actor, at=NOW + timedelta(days=1))
+    happened = made.history[-1]
+    return Notice(
+        id=delivery_id(made.id, "delegated", whom.actor, event=happened.seq),
+        topic="delegated",
+        person=whom,
+        delegation=made,
+        happened=happened,
+        at=made.updated_at + timedelta(seconds=3),
+        link="https://gonogo.example.com/",
         people=PEOPLE,
     )
 
@@ -191,6 +320,78 @@ def _revoked() -> Notice:
     return notice("confirmed", launch, LEO, of="gate.decided")
 
 
+def _ticked(launch: Launch, after: timedelta) -> Launch:
+    return clock.tick(launch, at=NOW + after)
+
+
+def _escalated() -> Launch:
+    over = gate(escalate_after="4h", escalate_to="finance", reserve=(FINA.actor,))
+    return _ticked(asked(over), timedelta(hours=4))
+
+
+def _given_to_people() -> Launch:
+    scan = msgspec.structs.replace(SCAN, on_expiry="escalate", fallback=gate())
+    return _ticked(asked(scan), timedelta(minutes=10))
+
+
+def _broken() -> Launch:
+    return asked(REVIEW, tells=("operators", "leads"), break_glass=True, reason="The shop is down.")
+
+
+def _accepted() -> Launch:
+    launch = offered(asked(gate(), FINANCE))
+    return commands.accept(
+        launch,
+        digest=launch.offers[0].digest,
+        gates=(gate(), FINANCE),
+        bundle=launch.bundle,
+        groups=(),
+        actor=DANA.actor,
+        at=launch.updated_at + timedelta(hours=1),
+    )
+
+
+def _warned(on_reject: str) -> Notice:
+    after = gate("audit", "Audit", place="after_launch", on_reject=on_reject)
+    launch = decided(
+        running(decided(asked(gate(), after), LEO, "approve")), LEO, "reject", "No tags.", "audit"
+    )
+    return notice("warned", launch, DANA, of="gate.closed")
+
+
+def _policy_in_force() -> Notice:
+    launch = decided(policy_change(), LEO, "approve", on="policy")
+    at = launch.updated_at + timedelta(seconds=20)
+    launch = commands.record_started(commands.claim(launch, at=at), resources=(), at=at)
+    return notice("started", launch, DANA, of="launch.started")
+
+
+def _noted() -> Launch:
+    """Return a launch that waits for a lead, after the scanner has let it pass with a note."""
+    launch = asked(SCAN, gate())
+    at = launch.updated_at + timedelta(minutes=1)
+    for_scanner = frozenset({SCANNER.actor})
+    launch = commands.note(
+        launch, gate="scan", actor=SCANNER.actor, text="40 % done", eligible=for_scanner, at=at
+    )
+    return commands.decide(
+        launch,
+        gate="scan",
+        actor=SCANNER.actor,
+        verdict="approve",
+        digest=launch.digest,
+        channel="webhook",
+        comment="no findings",
+        eligible=for_scanner,
+        at=at,
+    )
+
+
+def _reopened() -> Launch:
+    """Return a launch whose GO lapsed before it was used, and which is decided anew."""
+    return _ticked(decided(asked(gate(valid_for="1d"), FINANCE), LEO, "approve"), timedelta(days=1, hours=1))
+
+
 CASES: dict[str, Callable[[], Notice]] = {
     "decide": lambda: notice("decide", asked(), LEO, on="lead", code=CODE),
     "decide-signed-in": lambda: notice("decide", asked(gate(login=True)), LEO, on="lead"),
@@ -224,5 +425,65 @@ CASES: dict[str, Callable[[], Notice]] = {
     "started": lambda: notice("started", _running(), DANA, of="launch.started"),
     "failed": _failed,
     "change-failed": _change_failed,
+    "decide-amended": lambda: notice("decide", amended(asked()), LEO, on="lead", code=CODE),
+    "decide-anew": lambda: notice("decide", _reopened(), LEO, on="lead", code=CODE),
+    "decide-delegate": lambda: notice(
+        "decide", asked(), FINA, on="lead", code=CODE, instead_of=(LEO.actor, DANA.actor)
+    ),
+    "decide-escalated": lambda: notice("decide", _escalated(), FINA, on="lead", code=CODE),
+    "decide-hook": lambda: notice("decide", asked(SCAN, gate()), SCANNER, on="scan"),
+    "decide-in-a-systems-stead": lambda: notice("decide", _given_to_people(), LEO, on="scan", code=CODE),
+    "decide-review": lambda: notice("decide", running(_broken()), LEO, on="review", code=CODE),
+    "decide-after": lambda: notice(
+        "decide",
+        running(
+            decided(
+                asked(gate(), gate("audit", "Audit", place="after_launch", on_reject="terminate")),
+                LEO,
+                "approve",
+            )
+        ),
+        LEO,
+        on="audit",
+        code=CODE,
+    ),
+    "decide-policy": lambda: notice("decide", policy_change(), LEO, on="policy", code=CODE),
+    "reminded": lambda: notice(
+        "reminded",
+        _ticked(asked(gate(remind_every="1d")), timedelta(days=1)),
+        LEO,
+        of="approver.reminded",
+        code=CODE,
+    ),
+    "amended": lambda: notice("amended", amended(asked(), name="fair"), LEO, of="launch.amended"),
+    "offered": lambda: notice("offered", offered(asked()), DANA, of="launch.offered"),
+    "glass-broken": lambda: notice("glass_broken", _broken(), FINA, of="glass.broken"),
+    "warned": lambda: _warned("warn"),
+    "warned-terminated": lambda: _warned("terminate"),
+    "delegated": lambda: of_delegation(until=NOW + timedelta(days=14)),
+    "delegated-by-another": lambda: of_delegation(until=NOW + timedelta(days=14), whom=LEO),
+    "delegated-ended": lambda: of_delegation(until=NOW),
+    "confirmed-instead": lambda: notice(
+        "confirmed", instead(asked(gate(), FINANCE)), FINA, of="gate.decided", code=CODE
+    ),
+    "confirmed-for-you": lambda: notice(
+        "confirmed", instead(asked(gate(), FINANCE)), LEO, of="gate.decided", code=CODE
+    ),
+    "confirmed-taken-back": lambda: notice(
+        "confirmed", revoked(instead(asked(gate(), FINANCE)), LEO), FINA, of="gate.decided"
+    ),
+    "confirmed-offer": lambda: notice("confirmed", _accepted(), LEO, of="gate.decided", code=CODE),
+    "closed-escalated": lambda: notice("closed", _given_to_people(), SCANNER, of="gate.closed"),
+    "cleared-noted": lambda: notice("cleared", decided(_noted(), LEO, "approve"), DANA, of="launch.cleared"),
+    "rejected-in-time": lambda: notice(
+        "rejected", _ticked(asked(SCAN, gate()), timedelta(minutes=10)), DANA, of="launch.rejected"
+    ),
+    "expired-late": lambda: notice(
+        "expired",
+        _ticked(asked(launch_by=NOW + timedelta(days=1)), timedelta(days=1)),
+        DANA,
+        of="launch.expired",
+    ),
+    "started-policy": _policy_in_force,
 }
 """Each kind of notice by the name of its golden files."""
