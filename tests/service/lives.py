@@ -86,6 +86,11 @@ def asked(this: Road, *whom: str) -> None:
     )
 
 
+def asked_of(this: Road, gate: str, *whom: str) -> None:
+    """Wait until each of these has been asked, by mail, to decide this gate."""
+    this.until(lambda: set(whom) <= {one.to for one in this.letters(topic="decide") if one.gate == gate})
+
+
 LEADS = ("lead", "lead hook", "lead2", "lead3 hook")
 
 
@@ -275,8 +280,9 @@ def unanswered(this: Road) -> None:
     """A system does not answer; people decide in its stead, and then their own gate."""
     launch = this.submit()
     this.until(lambda: this.now(launch).gate("scan").kind == "human", within=timedelta(hours=1))
+    asked_of(this, "scan", "lead", "lead2")
     this.decide("lead", launch, "scan")
-    asked(this, "lead", "lead2")
+    asked_of(this, "lead", "lead", "lead2")
     this.decide("lead2", launch, "lead")
     this.until(lambda: runs(this, launch))
     ends(this, launch)
@@ -342,10 +348,18 @@ def budgeted(this: Road) -> None:
     ends(this, launch)
 
 
+@cache
+def another_policy() -> dict[str, str]:
+    """Return a policy that differs, and has been checked in this process before: each life makes the same calls."""
+    files = policy_of_gates()
+    another = {**files, "gates.toml": files["gates.toml"] + "# another\n"}
+    Road(another)
+    return another
+
+
 def policy_changed(this: Road) -> None:
     """Another policy is asked for, and put in force once its gate is GO."""
-    files = policy_of_gates()
-    launch = this.propose("ops", {**files, "gates.toml": files["gates.toml"] + "# another\n"})
+    launch = this.propose("ops", another_policy())
     asked(this, "lead", "lead2")
     this.decide("lead", launch, "policy")
     this.until(lambda: this.state(launch) is State.TERMINATED)

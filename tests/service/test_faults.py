@@ -204,7 +204,6 @@ def test_the_lives_make_every_call_that_there_is() -> None:
     """A port that no life calls is a port whose faults nobody has tried."""
     made = {one.partition(" ")[0] for name in lives.LIVES for one in untroubled(name).faults.calls}
     others = {
-        "items.feed": "the inbox reads, and changes nothing",
         "items.in_state": "lists read, and change nothing",
         "items.put_aside": "the history is read, and changes nothing",
         "dead_letters.put": "test_publish.py has poison",
