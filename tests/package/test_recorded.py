@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from gonogo.core import event as events
+from gonogo.core.budget import Ledger, hold, ledger_id
 from gonogo.core.errors import LaterError
 from gonogo.core.launch import Launch
 from local.aws import client
-from tests.functions.world import PARAMETERS, World, example, world
+from tests.functions.world import ISSUER, PARAMETERS, World, example, world
 from tests.recording import Recorder
 from tests.roles import ROLES, Call, Roles
 
@@ -93,12 +95,57 @@ def walk(made: World) -> None:
     assert made.read(by_hook["id"])["state"] == "RUNNING"
     assert made.read(launch["id"])["state"] == "TERMINATED"
 
+    through_gates(made)
+
     adopted = made.ask("ops")
     pretend_launched(made, adopted["id"])
     made.settle()
     assert made.read(adopted["id"])["state"] == "RUNNING"
 
     made.invoke("publish", {"Records": [{"dynamodb": POISON}]})
+
+
+def through_gates(made: World) -> None:
+    """Go the roads of budgets, of a broken glass, of somebody who stands in, and of another policy."""
+    made.posted.fail = None
+    waiting = made.ask()
+    made.settle()
+    for until in ("2026-12-08T00:00:00Z", "2026-12-09T00:00:00Z"):
+        body = {"to": {"issuer": ISSUER, "subject": "finance"}, "until": until}
+        assert made.call("PUT", "/v1/delegation", body, who="lead").code == 200
+    made.settle()
+    assert made.decide(waiting, "finance", "lead").code == 200
+    made.settle()
+
+    held = [made.ask(cost_center="training") for _ in range(2)]
+    for one in held:
+        made.decide(one, "lead", "lead")
+    made.settle()
+    made.call("POST", f"/v1/launches/{held[0]['id']}/terminate", {}, who="dev")
+    made.settle()
+    month = f"{made.clock():%Y-%m}"
+    ledger = made.gonogo.items.get(Ledger, ledger_id("training", month))
+    assert ledger is not None
+    made.gonogo.items.save(ledger, hold(ledger, "l-gone", Decimal(1), made.clock()))
+    made.clock.go(days=1, minutes=1)
+    made.wake()
+    after = made.gonogo.items.get(Ledger, ledger.id)
+    assert after is not None
+    assert "l-gone" not in after.held, "what nobody let go of is found"
+
+    for _ in range(2):
+        broken = made.ask(break_glass=True)
+        made.settle()
+        made.decide(broken, "lead", "review")
+        made.settle()
+
+    for text in ("# another\n", "# and another\n"):
+        another = {**files(), "tests.toml": text}
+        asked = made.call("PUT", "/v1/policy", {"files": another, "reason": "it is time"}, who="ops")
+        assert asked.code == 202, asked.text
+        made.decide(asked.json, "lead", "policy")
+        made.settle()
+        assert made.read(asked.json["id"])["state"] == "TERMINATED"
 
 
 def pretend_launched(made: World, launch_id: str) -> None:
