@@ -41,9 +41,10 @@ def is_reviewed(launch: Launch | None) -> bool:
 
 
 def take(before: Glass | None, launch: Launch, last: Launch | None, at: datetime) -> Glass:
-    """Return the glass broken for this launch; the very same where it is already.
+    """Return the glass broken for this launch; where it is already, there is a new version all the same.
 
-    `last` is the launch that `before` names, as it is now.
+    So whoever would break it again, by what was read while this launch had failed, must read again: it may have
+    been retried. `last` is the launch that `before` names, as it is now.
 
     Raises:
         UnreviewedError: the last time is not reviewed yet.
@@ -52,7 +53,7 @@ def take(before: Glass | None, launch: Launch, last: Launch | None, at: datetime
     if before is None:
         return Glass(id=glass_id(actor), at=at, updated_at=at, actor=actor, launch=launch.id)
     if before.launch == launch.id:
-        return before
+        return before.changed(updated_at=at).next_version()
     if not is_reviewed(last):
         raise UnreviewedError(before.launch)
     return before.changed(launch=launch.id, updated_at=at).next_version()

@@ -6,10 +6,11 @@ import re
 
 import pytest
 
+from gonogo.core import commands
 from gonogo.core.actor import Actor
-from gonogo.core.errors import AlreadyDecidedError, GateNotOpenError
-from gonogo.core.gates import Decision, Gate, GateState, Verdict, stage_to_open
-from tests.core.builders import AT, DAY, LEAD, LEAD2, LEAD3, SECOND, gate
+from gonogo.core.errors import AlreadyDecidedError, GateNotOpenError, NotPermittedError, TooManyNotesError
+from gonogo.core.gates import MOST_NOTES, Decision, Gate, GateState, Note, Verdict, stage_to_open
+from tests.core.builders import AT, DAY, DEV, LEAD, LEAD2, LEAD3, SCANNER, SECOND, gate, hook, launch
 
 
 def say(verdict: Verdict, by: Actor, *, after: float = 0, round_: int = 1) -> Decision:
@@ -17,6 +18,28 @@ def say(verdict: Verdict, by: Actor, *, after: float = 0, round_: int = 1) -> De
     return Decision(
         actor=by, verdict=verdict, digest="d", round=round_, at=AT + after * SECOND, channel="api"
     )
+
+
+@pytest.mark.parametrize(
+    ("quorum", "reject_quorum", "said", "state"),
+    [
+        (1, 2, "-1", "OPEN"),
+        (1, 2, "-1 -2", "NO_GO"),
+        (1, 2, "-1 -1", "OPEN"),
+        (1, 2, "-1 +2", "GO"),
+        (2, 2, "-1 +2", "OPEN"),
+        (2, 2, "-1 +2 +3", "GO"),
+        (2, 2, "-1 +2 -3", "NO_GO"),
+        (2, 2, "-1 ~1 -2", "OPEN"),
+        (2, 2, "-1 ~1 +1 +2", "GO"),
+        (3, 3, "-1 -2 -3", "NO_GO"),
+        (3, 2, "+1 +2 -3", "OPEN"),
+    ],
+)
+def test_so_many_must_say_no(quorum: int, reject_quorum: int, said: str, state: str):
+    """Where a gate says so, one no alone ends nothing; each counts once here too."""
+    this = gate(quorum=quorum, reject_quorum=reject_quorum).opened(AT)
+    assert after(this, said).state == state
 
 
 def after(this: Gate, said: str) -> Gate:
@@ -146,3 +169,37 @@ def test_the_first_stage_that_is_not_all_go(states: str, stage: int | None):
     gates = [(int(number), GateState(state)) for number, state in re.findall(r"(\d):(\w+)", states)]
     opens = stage_to_open(tuple(gate(stage=number).closed(state) for number, state in gates))
     assert (opens and opens[1]) == stage
+
+
+# Notes
+
+
+def test_a_system_leaves_ten_notes():
+    """So far and no further: a chatty system must not fill the item, and the last one twice is once."""
+    this = hook().opened(AT)
+    for n in range(MOST_NOTES):
+        this = this.noted(Note(actor=SCANNER, at=AT, text=f"{n} of 10"))
+        assert this.noted(Note(actor=SCANNER, at=AT + SECOND, text=f"{n} of 10")) is this
+    with pytest.raises(TooManyNotesError):
+        this.noted(Note(actor=SCANNER, at=AT, text="and one more"))
+    assert (len(this.notes), this.state) == (10, GateState.OPEN)
+
+
+@pytest.mark.parametrize(
+    "this",
+    [hook(), hook().opened(AT - 9 * DAY), hook().opened(AT).closed(GateState.GO), gate().opened(AT)],
+    ids=["waits", "late", "closed", "people"],
+)
+def test_notes_are_of_open_systems(this: Gate):
+    """Nobody waits for a note on anything else; people comment on their decisions."""
+    with pytest.raises(GateNotOpenError):
+        this.noted(Note(actor=SCANNER, at=AT, text="40 %"))
+
+
+@pytest.mark.parametrize("who", [LEAD, DEV])
+def test_notes_are_by_the_system_that_is_asked(who: Actor):
+    """What is shown to everybody as the scanner's word must be the scanner's."""
+    with pytest.raises(NotPermittedError):
+        commands.note(
+            launch(hook()), gate="scan", actor=who, text="100 %", eligible=frozenset({SCANNER}), at=AT
+        )
