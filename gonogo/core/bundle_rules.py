@@ -1,6 +1,7 @@
 """What a bundle must hold to: each rule, and the reading of a bundle by which all of them are checked.
 
 Nothing is taken on trust: a bundle that breaks a rule is refused, when it is published and whenever it is read.
+Every fault names its file, and the line where there is one.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeVar
@@ -39,17 +40,35 @@ from gonogo.core.bundle import (
     digest_of,
     entities_of,
 )
+from gonogo.core.bundle_lines import CedarFile, Key, TomlFile
 from gonogo.core.errors import BundleRefusedError, Fault
 from gonogo.core.gates import Kind, Place
 from gonogo.core.plan import PriceTable
 
+POLICIES, SCHEMA = "policies.cedar", "schema.cedarschema"
+GATES, PEOPLE, PRICES = "gates.toml", "people.toml", "prices.toml"
 _T = TypeVar("_T")
+_Said = tuple[tuple[Key, ...], str, str]
+"""Which key of a file breaks a rule, which rule, and what is wrong in words."""
 
 
 class _People(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     people: tuple[Person, ...]
     groups: dict[str, str]
     claims: tuple[ClaimGroup, ...] = ()
+
+    @property
+    def peopled(self) -> frozenset[str]:
+        """The groups that somebody is in."""
+        return frozenset(group for person in self.people for group in person.groups)
+
+
+class _Cedar(msgspec.Struct, frozen=True, kw_only=True):
+    """The policies as far as we look into them, their JSON form, and where each stands."""
+
+    file: CedarFile
+    policies: dict[str, Policy]
+    documents: dict[str, Any]
 
 
 def load(files: Mapping[str, str]) -> Bundle:
@@ -72,9 +91,9 @@ def _load(files: Mapping[str, str]) -> Bundle:
     faults += [Fault(name, "required", "is missing") for name in FILES if name not in files]
     if faults:
         raise BundleRefusedError(*faults)
-    people = _toml(files, "people.toml", _People, faults)
-    gates = _toml(files, "gates.toml", dict[str, GateRule], faults)
-    prices = _toml(files, "prices.toml", PriceTable, faults)
+    people = _toml(files, PEOPLE, _People, faults)
+    gates = _toml(files, GATES, dict[str, GateRule], faults)
+    prices = _toml(files, PRICES, PriceTable, faults)
     budgets: dict[str, BudgetRule] | None = {}
     if BUDGETS in files:
         budgets = _toml(files, BUDGETS, dict[str, BudgetRule], faults)
@@ -85,8 +104,8 @@ def _load(files: Mapping[str, str]) -> Bundle:
     }
     if not templates:
         faults.append(Fault("templates/", "required", "there is no template"))
-    policies, documents = _policies(files["policies.cedar"], faults)
-    schema = _schema(files["schema.cedarschema"], faults)
+    cedar = _cedar(files[POLICIES], faults)
+    schema = _schema(files[SCHEMA], faults)
     if faults or None in (people, gates, prices, budgets, schema):
         raise BundleRefusedError(*faults)
     assert people is not None  # noqa: S101 - and the others: it was just looked at
@@ -95,23 +114,25 @@ def _load(files: Mapping[str, str]) -> Bundle:
     assert budgets is not None  # noqa: S101
     takes = _takes(schema)
     known = {
+        "Action": set(ACTIONS),
         "Group": set(people.groups),
         "Gate": set(gates),
         "Person": {person.actor.key for person in people.people},
         "Template": set(templates),
     }
-    faults += [*_people_faults(people), *_gate_faults(gates, people), *_price_faults(prices)]
-    faults += _budget_faults(budgets, takes)
-    faults += _policy_faults(policies, documents, known, gates, people)
+    faults += _placed(files, PEOPLE, _people_faults(people))
+    faults += _placed(files, GATES, _gate_faults(gates, people))
+    faults += _placed(files, PRICES, _price_faults(prices))
+    faults += _placed(files, BUDGETS, _budget_faults(budgets))
+    faults += _schema_faults(files[SCHEMA], schema, takes, budgets)
+    faults += _policy_faults(cedar, known, gates, people)
     validators: dict[str, Any] = {}
-    ready: dict[str, Template] = {}
-    for name, template in templates.items():
-        if template is not None:
-            template = _closed(template)  # noqa: PLW2901 - the closed one is the template
-            ready[name] = template
-            faults += _template_faults(name, template, prices, validators)
-    for error in cedarpy.validate_policies(files["policies.cedar"], files["schema.cedarschema"]).errors:
-        faults.append(Fault("policies.cedar", "schema", str(error)))
+    ready = {name: _closed(template) for name, template in templates.items() if template is not None}
+    for name, template in ready.items():
+        where = f"templates/{name}.toml"
+        faults += _placed(files, where, _template_faults(name, template, prices, validators))
+    for error in cedarpy.validate_policies(files[POLICIES], files[SCHEMA]).errors:
+        faults.append(Fault(cedar.file.at(error.policy_id), "schema", _named(str(error), cedar)))
     if faults:
         raise BundleRefusedError(*faults)
     return Bundle(
@@ -125,34 +146,97 @@ def _load(files: Mapping[str, str]) -> Bundle:
         prices=prices,
         budgets=budgets,
         takes=takes,
-        policies=policies,
-        policy_set=cedarpy.PolicySet.from_str(files["policies.cedar"]),
+        policies=cedar.policies,
+        policy_set=cedarpy.PolicySet.from_str(files[POLICIES]),
         schema=schema,
-        everybody=_everybody(people, schema),
+        everybody=_everybody(files[SCHEMA], people, schema),
         validators=validators,
     )
 
 
+def _placed(files: Mapping[str, str], path: str, said: Iterator[_Said]) -> Iterator[Fault]:
+    """Yield what is wrong in a file as faults that name the line."""
+    file = TomlFile(path, files.get(path, ""))
+    for keys, rule, detail in said:
+        yield Fault(file.at(*keys), rule, detail)
+
+
+# Reading
+
+
 def _toml(files: Mapping[str, str], path: str, kind: type[_T], faults: list[Fault]) -> _T | None:
+    found, fault = read_toml(path, files[path], kind)
+    if fault is not None:
+        faults.append(fault)
+    return found
+
+
+def read_toml(path: str, text: str, kind: type[_T]) -> tuple[_T | None, Fault | None]:
+    """Return what a file of TOML says, or the fault for which it says nothing."""
+    file = TomlFile(path, text)
     try:
-        return msgspec.convert(tomllib.loads(files[path]), kind)
+        said = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        faults.append(Fault(path, "toml", str(error)))
+        return None, Fault(file.at_error(error), "toml", str(error))
+    try:
+        return msgspec.convert(said, kind), None
     except msgspec.ValidationError as error:
-        faults.append(Fault(path, "shape", str(error)))
-    return None
+        return None, Fault(file.at(*_keys_of(said, kind, error)), "shape", str(error))
 
 
-def _policies(text: str, faults: list[Fault]) -> tuple[dict[str, Policy], dict[str, Any]]:
+def _keys_of(said: Any, kind: Any, error: msgspec.ValidationError) -> tuple[Key, ...]:
+    """Return which key an error is about: msgspec writes `[...]` for a key that it does not know beforehand.
+
+    That one is found by leaving its neighbours out: the same error comes only with it.
+    """
+    path = re.search(r" - at `\$(.*)`$", str(error))
+    unknown = re.search(r"unknown field `(.*?)`", str(error))
+    keys: tuple[Key, ...] = ()
+    for part in re.findall(r"\.([^.\[]+)|\[([0-9]+)\]|(\[\.\.\.\])", path[1] if path else ""):
+        name, index, any_key = part
+        if any_key:
+            keys += (_culprit(said, keys, kind, str(error)),)
+        else:
+            keys += (name or int(index),)
+    return keys + ((unknown[1],) if unknown else ())
+
+
+def _culprit(said: Any, keys: tuple[Key, ...], kind: Any, error: str) -> Key:
+    for name in _inner(said, keys):
+        try:
+            msgspec.convert(_narrowed(said, keys, name), kind)
+        except msgspec.ValidationError as again:
+            if str(again) == error:
+                return str(name)
+    return ""
+
+
+def _inner(said: Any, keys: tuple[Key, ...]) -> Any:
+    for key in keys:
+        said = said[key]
+    return said
+
+
+def _narrowed(said: Any, keys: tuple[Key, ...], name: Key) -> Any:
+    """Return what is said with only one of the keys of the table at `keys`."""
+    if not keys:
+        return {name: said[name]}
+    if isinstance(said, list):
+        return [_narrowed(one, keys[1:], name) if index == keys[0] else one for index, one in enumerate(said)]
+    return {**said, keys[0]: _narrowed(said[keys[0]], keys[1:], name)}
+
+
+def _cedar(text: str, faults: list[Fault]) -> _Cedar:
+    file = CedarFile(POLICIES, text)
     try:
         found = json.loads(cedarpy.policies_to_json_str(text))
     except ValueError as error:
-        faults.append(Fault("policies.cedar", "cedar", str(error)))
-        return {}, {}
-    if found["templates"]:
-        faults.append(
-            Fault("policies.cedar", "slot", "a policy with a ?slot decides nothing: name whom it is for")
-        )
+        faults.append(Fault(_unreadable(file, cedarpy.policies_to_json_str), "cedar", str(error)))
+        return _Cedar(file=file, policies={}, documents={})
+    faults += [
+        Fault(file.at(name), "slot", "a policy with a ?slot decides nothing: name whom it is for")
+        for name in found["templates"]
+    ]
     documents: dict[str, Any] = found["staticPolicies"]
     policies: dict[str, Policy] = {}
     for name, document in documents.items():
@@ -162,18 +246,45 @@ def _policies(text: str, faults: list[Fault]) -> tuple[dict[str, Policy], dict[s
         )
         annotations = {key: str(value or "") for key, value in document.get("annotations", {}).items()}
         policies[name] = Policy(id=name, effect=document["effect"], action=only, annotations=annotations)
-    return policies, documents
+    return _Cedar(file=file, policies=policies, documents=documents)
+
+
+def _unreadable(file: CedarFile, parse: Callable[[str], object]) -> str:
+    """Return where the first statement stands that cannot be read by itself: Cedar does not say."""
+    for where, statement in file.statements:
+        try:
+            parse(statement)
+        except ValueError as error:
+            if not str(error).startswith("failed to resolve"):
+                return where
+    return file.path
 
 
 def _schema(text: str, faults: list[Fault]) -> Any:
+    file = CedarFile(SCHEMA, text)
     try:
         return cedarpy.Schema.from_str(text)
     except ValueError as error:
-        faults.append(Fault("schema.cedarschema", "cedar", str(error)))
+        unresolved = re.search(r"failed to resolve types?: (\w+)|`(\w+)` is declared twice", str(error))
+        where = file.path
+        if unresolved is not None:
+            where = file.at_word(unresolved[1] or unresolved[2])
+        elif (said := _unreadable(file, cedarpy.Schema.from_str)) != file.path:
+            where = said
+        faults.append(Fault(where, "cedar", str(error)))
         return None
 
 
-def _everybody(people: _People, schema: Any) -> Any:
+def _named(words: str, cedar: _Cedar) -> str:
+    """Return Cedar's words with the names by which people know the policies."""
+    return re.sub(
+        r"`(policy[0-9]+)`",
+        lambda found: f"`{cedar.policies[found[1]].label}`" if found[1] in cedar.policies else found[0],
+        words,
+    )
+
+
+def _everybody(text: str, people: _People, schema: Any) -> Any:
     """Return everybody of people.toml as Cedar entities, parsed once a bundle."""
     found = {
         json.dumps(entity["uid"]): entity
@@ -183,75 +294,91 @@ def _everybody(people: _People, schema: Any) -> Any:
     try:
         return cedarpy.Entities.from_json_str(json.dumps(list(found.values())), schema)
     except ValueError as error:
+        where = CedarFile(SCHEMA, text).at_word("entity", "Person")
         raise BundleRefusedError(
-            Fault("schema.cedarschema", "entities", f"does not take people as they are: {error}")
+            Fault(where, "entities", f"does not take people as they are: {error}")
         ) from error
 
 
-def _people_faults(people: _People) -> Iterator[Fault]:
+# People
+
+
+def _people_faults(people: _People) -> Iterator[_Said]:
     seen: set[Actor] = set()
-    for person in people.people:
+    keys = {one.actor.key: one for one in people.people}
+    for index, person in enumerate(people.people):
         if person.actor in seen:
-            yield Fault(
-                "people.toml", "unique", f"{person.name!r} has the issuer and subject of somebody else"
+            yield (
+                ("people", index),
+                "unique",
+                f"{person.name!r} has the issuer and subject of somebody else",
             )
         seen.add(person.actor)
-        if not person.issuer or not person.subject or "#" in person.issuer:
-            yield Fault(
-                "people.toml", "actor", f"{person.name!r} needs a subject, and an issuer without a fragment"
-            )
-        if len(person.issuer) > LONGEST_NAME["issuer"] or len(person.subject) > LONGEST_NAME["subject"]:
-            yield Fault(
-                "people.toml", "maximum", f"{person.name!r} has a longer issuer or subject than a code holds"
-            )
-        for group in set(person.groups) - set(people.groups):
-            yield Fault(
-                "people.toml", "group", f"{person.name!r} is in {group!r}, which is not under [groups]"
-            )
-        if person.mail is not None and (
-            person.mail.count("@") != 1 or any(c in person.mail for c in "\r\n ,;<>")
-        ):
-            yield Fault(
-                "people.toml", "mail", f"{person.name!r} has {person.mail!r}, which is not one mail address"
-            )
-        owner = {one.actor.key: one for one in people.people}.get(person.owner or "")
-        if person.owner is not None and (not person.service or owner is None or owner.service):
-            yield Fault(
-                "people.toml",
-                "owner",
-                f"{person.name!r} has the owner {person.owner!r}: a service has one, who is a person of people.toml",
-            )
-    for claim in people.claims:
+        for field, rule, detail in _person_faults(person, people, keys):
+            yield ("people", index, field), rule, f"{person.name!r} {detail}"
+    for index, claim in enumerate(people.claims):
         if claim.group not in people.groups:
-            yield Fault(
-                "people.toml", "group", f"a claim maps to {claim.group!r}, which is not under [groups]"
+            yield (
+                ("claims", index, "group"),
+                "group",
+                f"a claim maps to {claim.group!r}, which is not under [groups]",
             )
 
 
-def _gate_faults(gates: Mapping[str, GateRule], people: _People) -> Iterator[Fault]:
-    longest = duration.parse(LONGEST_GATE)
+def _person_faults(
+    person: Person, people: _People, keys: Mapping[str, Person]
+) -> Iterator[tuple[str, str, str]]:
+    if not person.issuer or not person.subject or "#" in person.issuer:
+        yield (
+            "issuer" if person.subject else "subject",
+            "actor",
+            "needs a subject, and an issuer without a fragment",
+        )
+    if len(person.issuer) > LONGEST_NAME["issuer"] or len(person.subject) > LONGEST_NAME["subject"]:
+        yield "subject", "maximum", "has a longer issuer or subject than a code holds"
+    for group in sorted(set(person.groups) - set(people.groups)):
+        yield "groups", "group", f"is in {group!r}, which is not under [groups]"
+    if person.mail is not None and (
+        person.mail.count("@") != 1 or any(c in person.mail for c in "\r\n ,;<>")
+    ):
+        yield "mail", "mail", f"has {person.mail!r}, which is not one mail address"
+    owner = keys.get(person.owner or "")
+    if person.owner is not None and (not person.service or owner is None or owner.service):
+        yield (
+            "owner",
+            "owner",
+            f"has the owner {person.owner!r}: a service has one, who is a person of people.toml",
+        )
+
+
+# Gates
+
+
+def _gate_faults(gates: Mapping[str, GateRule], people: _People) -> Iterator[_Said]:
     for name, gate in gates.items():
-        for rule, detail in _kind_faults(gate, gates, people):
-            yield Fault("gates.toml", rule, f"gate {name!r} {detail}")
-        for span in (gate.remind_every, gate.escalate_after, gate.valid_for, gate.wait):
-            try:
-                if span is not None:
-                    duration.parse(span)
-            except ValueError as error:
-                yield Fault("gates.toml", "duration", f"gate {name!r}: {error}")
-        if not 0 < len(name) <= LONGEST_NAME["gate"]:
-            yield Fault(
-                "gates.toml", "maximum", f"gate {name!r} has a longer name than a code holds, or none"
-            )
-        if gate.quorum < 1 or gate.stage < 1 or gate.reject_quorum < 1:
-            yield Fault("gates.toml", "minimum", f"gate {name!r} needs quorums and a stage of at least 1")
-        try:
-            if duration.parse(gate.expires_after) > longest:
-                yield Fault(
-                    "gates.toml", "maximum", f"gate {name!r} may wait {LONGEST_GATE} at most, as its links do"
-                )
-        except ValueError as error:
-            yield Fault("gates.toml", "duration", f"gate {name!r}: {error}")
+        for field, rule, detail in _gate_faults_of(name, gate, gates, people):
+            yield (name, field), rule, f"gate {name!r} {detail}"
+
+
+def _gate_faults_of(
+    name: str, gate: GateRule, gates: Mapping[str, GateRule], people: _People
+) -> Iterator[tuple[str, str, str]]:
+    """Yield (field, rule, words) of what is wrong with one gate."""
+    yield from _kind_faults(gate)
+    yield from _span_faults(gate)
+    if gate.kind == "timer":
+        yield from _timer_faults(gate)
+    if gate.kind == "hook":
+        yield from _hook_faults(gate, gates)
+    if gate.kind == "human":
+        yield from _escalation_faults(gate, people)
+    if not 0 < len(name) <= LONGEST_NAME["gate"]:
+        yield "", "maximum", "has a longer name than a code holds, or none"
+    for field in ("quorum", "stage", "reject_quorum"):
+        if getattr(gate, field) < 1:
+            yield field, "minimum", "needs quorums and a stage of at least 1"
+    if name == POLICY_GATE and (gate.kind != "human" or gate.stands != "approval"):
+        yield "kind", "policy", "is what a change of policy waits for: people decide it, before it is made"
 
 
 _ONLY_FOR: dict[str, tuple[Kind, ...]] = {
@@ -276,78 +403,221 @@ _PLACES_FOR: dict[Kind, tuple[Place, ...]] = {
 }
 
 
-def _kind_faults(gate: GateRule, gates: Mapping[str, GateRule], people: _People) -> Iterator[tuple[str, str]]:
-    """Yield (rule, words) of what does not go with the kind of gate."""
+def _kind_faults(gate: GateRule) -> Iterator[tuple[str, str, str]]:
     for field, kinds in _ONLY_FOR.items():
         default = GateRule.__struct_defaults__[GateRule.__struct_fields__.index(field) - 1]
         if gate.kind not in kinds and getattr(gate, field) != default:
-            yield "kind", f"has {field!r}, which a {gate.kind} gate does not have"
+            yield field, "kind", f"has {field!r}, which a {gate.kind} gate does not have"
     if gate.stands not in _PLACES_FOR[gate.kind]:
-        yield "place", f"is a {gate.kind} gate: it stands at {' or '.join(_PLACES_FOR[gate.kind])}"
+        places = " or ".join(_PLACES_FOR[gate.kind])
+        yield "place", "place", f"is a {gate.kind} gate: it stands at {places}"
     if gate.on_reject != "warn" and gate.stands != "after_launch":
-        yield "on_reject", "has 'on_reject', which gates after the launch have"
+        yield "on_reject", "on_reject", "has 'on_reject', which gates after the launch have"
     if gate.valid_for is not None and gate.stands == "after_launch":
-        yield "valid_for", "has 'valid_for', which gates before the launch have"
-    if gate.kind == "timer":
-        if (gate.wait is None) == (gate.window is None):
-            yield "timer", "is a timer: it has either 'wait' or 'window'"
-        fault = gate.window.fault() if gate.window is not None else None
-        if fault is not None:
-            yield "window", f"has a window in which {fault}"
-    if gate.kind == "hook":
-        yield from _hook_faults(gate, gates)
-    if gate.kind == "human":
-        yield from _escalation_faults(gate, people)
+        yield "valid_for", "valid_for", "has 'valid_for', which gates before the launch have"
 
 
-def _hook_faults(gate: GateRule, gates: Mapping[str, GateRule]) -> Iterator[tuple[str, str]]:
+def _span_faults(gate: GateRule) -> Iterator[tuple[str, str, str]]:
+    for field in ("remind_every", "escalate_after", "valid_for", "wait", "expires_after"):
+        span = getattr(gate, field)
+        try:
+            length = duration.parse(span) if span is not None else None
+        except ValueError as error:
+            yield field, "duration", f"has {field!r}: {error}"
+            continue
+        if field == "expires_after" and length is not None and length > duration.parse(LONGEST_GATE):
+            yield field, "maximum", f"may wait {LONGEST_GATE} at most, as its links do"
+
+
+def _timer_faults(gate: GateRule) -> Iterator[tuple[str, str, str]]:
+    if (gate.wait is None) == (gate.window is None):
+        yield "wait", "timer", "is a timer: it has either 'wait' or 'window'"
+    fault = gate.window.fault() if gate.window is not None else None
+    if fault is not None:
+        yield "window", "window", f"has a window in which {fault}"
+
+
+def _hook_faults(gate: GateRule, gates: Mapping[str, GateRule]) -> Iterator[tuple[str, str, str]]:
     if (gate.on_expiry == "escalate") != (gate.escalate_to is not None):
         yield (
+            "escalate_to",
             "escalate_to",
             "names with 'escalate_to' who decides on 'on_expiry = \"escalate\"', and only then",
         )
     elif gate.escalate_to is not None:
         other = gates.get(gate.escalate_to)
         if other is None or other.kind != "human":
-            yield "escalate_to", f"escalates to {gate.escalate_to!r}, which is no human gate of gates.toml"
+            yield (
+                "escalate_to",
+                "escalate_to",
+                f"escalates to {gate.escalate_to!r}, which is no human gate of gates.toml",
+            )
 
 
-def _escalation_faults(gate: GateRule, people: _People) -> Iterator[tuple[str, str]]:
+def _escalation_faults(gate: GateRule, people: _People) -> Iterator[tuple[str, str, str]]:
     if (gate.escalate_after is None) != (gate.escalate_to is None):
-        yield "escalate_to", "needs both 'escalate_after' and 'escalate_to', or neither"
+        yield "escalate_to", "escalate_to", "needs both 'escalate_after' and 'escalate_to', or neither"
         return
     if gate.escalate_to is None:
         return
     if gate.escalate_to not in people.groups:
-        yield "group", f"escalates to {gate.escalate_to!r}, which is not under [groups] of people.toml"
-    elif not any(gate.escalate_to in one.groups for one in people.people):
-        yield "group", f"escalates to {gate.escalate_to!r}, which has no members in people.toml"
+        yield (
+            "escalate_to",
+            "group",
+            f"escalates to {gate.escalate_to!r}, which is not under [groups] of people.toml",
+        )
+    elif not any(
+        gate.escalate_to in one.groups and (gate.services or not one.service) for one in people.people
+    ):
+        yield (
+            "escalate_to",
+            "group",
+            f"escalates to {gate.escalate_to!r}, which has no members in people.toml who could decide it",
+        )
     try:
         late = duration.parse(gate.escalate_after or "") >= duration.parse(gate.expires_after)
     except ValueError:
         return
     if late:
-        yield "escalate_after", "would escalate only when it has expired"
+        yield "escalate_after", "escalate_after", "would escalate only when it has expired"
 
 
-def _budget_faults(budgets: Mapping[str, BudgetRule], takes: frozenset[str]) -> Iterator[Fault]:
-    if budgets and "request.budget" not in takes:
-        yield Fault(
-            "schema.cedarschema",
-            "budget",
-            "the context of request takes no budget, so nothing could be judged by budgets.toml: see policy/",
-        )
-    for name, rule in budgets.items():
-        for amount in (rule.monthly, *rule.months.values()):
-            if not amount.is_finite() or amount < 0 or amount > _MOST_MONEY:
-                yield Fault(BUDGETS, "amount", f"{name!r} has {amount}, which is no amount")
-        for month in rule.months:
-            if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month, re.ASCII):
-                yield Fault(BUDGETS, "month", f"{name!r} has {month!r}, which is not a month such as 2026-11")
+# Money
 
 
 _MOST_MONEY = Decimal(1_000_000_000_000)
 """No budget is larger: what is left of it, and what is asked of it, stays within a Cedar decimal."""
+
+
+def _budget_faults(budgets: Mapping[str, BudgetRule]) -> Iterator[_Said]:
+    for name, rule in budgets.items():
+        amounts = [
+            (("monthly",), rule.monthly),
+            *((("months", one), rule.months[one]) for one in rule.months),
+        ]
+        for keys, amount in amounts:
+            if not amount.is_finite() or amount < 0 or amount > _MOST_MONEY:
+                yield (name, *keys), "amount", f"{name!r} has {amount}, which is no amount"
+        for month in rule.months:
+            if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month, re.ASCII):
+                yield (
+                    (name, "months", month),
+                    "month",
+                    f"{name!r} has {month!r}, which is not a month such as 2026-11",
+                )
+
+
+def _price_faults(prices: PriceTable) -> Iterator[_Said]:
+    for engine, regions in prices.hourly.items():
+        for region, units in regions.items():
+            for kind, price in units.items():
+                if not price.is_finite() or price < 0:
+                    yield (
+                        ("hourly", engine, region, kind),
+                        "price",
+                        f"{engine} {region} {kind!r} costs {price}, which is no price",
+                    )
+
+
+# The schema
+
+
+_OF: dict[str, str] = {
+    "launch": "Template",
+    "request": "Template",
+    "break_glass": "Template",
+    "approve": "Gate",
+    "change_policy": "Gate",
+    "act_for": "Person",
+    "delegate": "Person",
+}
+"""What each action is done to."""
+_ENTITIES = ("Group", "Person", "Template", "Gate")
+_BUDGETED = ("launch", "request", "break_glass")
+_NEEDED = ("launch", "request", "approve")
+_ZERO = {"__extn": {"fn": "decimal", "arg": "0.0"}}
+_COSTS = {"hourly_cost": _ZERO, "monthly_cost": _ZERO, "worst_case_cost": _ZERO}
+_ASKED = {
+    **_COSTS,
+    "engine": "",
+    "region": "",
+    "units": [""],
+    "quantity": 0,
+    "lease_hours": 0,
+    "claimed": {"cost_center": "", "reason": "", "name": ""},
+}
+_CONTEXTS: dict[str, dict[str, Any]] = {"Template": _ASKED, "Gate": _COSTS, "Person": {}}
+_BUDGET = {"limit": _ZERO, "estimate": _ZERO, "committed": _ZERO, "remaining": _ZERO, "overrun": False}
+
+
+def _context_of(action: str) -> dict[str, Any]:
+    """Return a context of the shape in which gonogo puts the question."""
+    return {} if action == "change_policy" else _CONTEXTS[_OF[action]]
+
+
+def _schema_faults(
+    text: str, schema: Any, takes: frozenset[str], budgets: Mapping[str, BudgetRule]
+) -> Iterator[Fault]:
+    """Yield where the schema takes what gonogo never gives, or does not take what it gives.
+
+    A policy that waits for something that never comes is skipped without a word: a forbid would forbid nothing.
+    """
+    file = CedarFile(SCHEMA, text)
+    for action in ACTIONS:
+        if action in takes:
+            for rule, detail in _action_faults(schema, action, takes):
+                yield Fault(file.at_word("action", action), rule, detail)
+        elif action in _NEEDED:
+            yield Fault(SCHEMA, "action", f"has no action {action!r}, so nothing could be judged")
+    # what Cedar prints of a schema is without comments, one declaration or attribute a line
+    for line in str(schema).splitlines():
+        yield from _line_faults(file, line)
+    if budgets and "request.budget" not in takes:
+        yield Fault(
+            file.at_word("action", "request"),
+            "budget",
+            "the context of request takes no budget, so nothing could be judged by budgets.toml: see policy/",
+        )
+
+
+def _action_faults(schema: Any, action: str, takes: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Yield (rule, words) of how the schema's action differs from what gonogo asks with it."""
+    context = _context_of(action)
+    if (error := _tried(schema, action, context)) is not None:
+        yield "context", f"does not take what gonogo gives for {action!r}: {error}"
+        return
+    if action in _BUDGETED and f"{action}.budget" not in takes:
+        error = _tried(schema, action, {**context, "budget": _BUDGET}) or ""
+        if _Unknown.BUDGET.value not in error:
+            yield "budget", f"has another budget than gonogo gives for {action!r}: {error}"
+    for kind in _ENTITIES:
+        if kind != _OF[action] and _tried(schema, action, context, of=kind) is None:
+            yield "resource", f"{action!r} is done to a {_OF[action]}, and never to a {kind}"
+        if kind != "Person" and _tried(schema, action, context, by=kind) is None:
+            yield "principal", f"{action!r} is done by a Person, and never by a {kind}"
+
+
+def _line_faults(file: CedarFile, line: str) -> Iterator[Fault]:
+    words = line.split()
+    if words[:1] == ["namespace"]:
+        yield Fault(file.at_word("namespace"), "namespace", "gonogo's entities and actions are in none")
+    if words[:1] == ["entity"]:
+        name = words[1].rstrip(";")
+        if name not in _ENTITIES or "enum" in words:
+            yield Fault(
+                file.at_word("entity", name),
+                "entity",
+                f"{line.strip()!r}: gonogo gives {', '.join(_ENTITIES)} and no other",
+            )
+        if "tags" in words:
+            yield Fault(file.at_word("entity", name), "entity", f"{name}: gonogo gives no tags")
+    for name in re.findall(r'([\w"]+)\?:', line):
+        if name.strip('"') != "budget":
+            yield Fault(
+                file.at_word(name.strip('"')),
+                "optional",
+                f"{name} is optional: gonogo gives all but `budget` always, or never",
+            )
 
 
 def _takes(schema: Any) -> frozenset[str]:
@@ -355,15 +625,11 @@ def _takes(schema: Any) -> frozenset[str]:
 
     What a schema does not know is never asked with it, so that bundles that came before stay valid.
     """
-    found = {action for action in ACTIONS if _tried(schema, action, {}) is not _Unknown.ACTION}
-    budget = {"limit": _ZERO, "estimate": _ZERO, "committed": _ZERO, "remaining": _ZERO, "overrun": False}
-    for action in ("launch", "request", "break_glass"):
-        if action in found and _tried(schema, action, {"budget": budget}) is not _Unknown.BUDGET:
+    found = {action for action in ACTIONS if _Unknown.ACTION.value not in (_tried(schema, action, {}) or "")}
+    for action in _BUDGETED:
+        if action in found and _tried(schema, action, {**_ASKED, "budget": _BUDGET}) is None:
             found.add(f"{action}.budget")
     return frozenset(found)
-
-
-_ZERO = {"__extn": {"fn": "decimal", "arg": "0.0"}}
 
 
 class _Unknown(Enum):
@@ -371,99 +637,97 @@ class _Unknown(Enum):
     BUDGET = "`budget` should not exist according to the schema"
 
 
-def _tried(schema: Any, action: str, context: dict[str, Any]) -> _Unknown | None:
-    """Put a question to a policy that permits nothing, and return what the schema does not know of it."""
-    kind = {"approve": "Gate", "change_policy": "Gate", "act_for": "Person", "delegate": "Person"}
+def _tried(
+    schema: Any, action: str, context: dict[str, Any], *, of: str | None = None, by: str = "Person"
+) -> str | None:
+    """Put a question to a policy that permits nothing, and return what the schema has against it."""
     question = {
-        "principal": {"type": "Person", "id": "x#x"},
+        "principal": {"type": by, "id": "x#x"},
         "action": {"type": "Action", "id": action},
-        "resource": {"type": kind.get(action, "Template"), "id": "x"},
+        "resource": {"type": of or _OF[action], "id": "x"},
         "context": context,
     }
     try:
         errors = cedarpy.is_authorized(question, "", [], schema).diagnostics.errors
     except ValueError as error:
         errors = [str(error)]
-    return next((one for one in _Unknown if any(one.value in error for error in errors)), None)
+    return "; ".join(errors) or None
 
 
-def _price_faults(prices: PriceTable) -> Iterator[Fault]:
-    for engine, regions in prices.hourly.items():
-        for region, units in regions.items():
-            for kind, price in units.items():
-                if not price.is_finite() or price < 0:
-                    yield Fault(
-                        "prices.toml", "price", f"{engine} {region} {kind!r} costs {price}, which is no price"
-                    )
-
-
-def _policy_faults(
-    policies: Mapping[str, Policy],
-    documents: Mapping[str, Any],
-    known: Mapping[str, set[str]],
-    rules: Mapping[str, GateRule],
-    people: _People,
-) -> Iterator[Fault]:
-    where = "policies.cedar"
-    gates = known["Gate"]
-    peopled = {group for person in people.people for group in person.groups}
-    for policy in policies.values():
-        for kind, uid in sorted(set(entities(documents[policy.id]))):
-            if kind in known and uid not in known[kind]:
-                yield Fault(
-                    where, kind.lower(), f"{policy.label}: {kind}::{uid!r} is not in {_WHERE_KNOWN[kind]}"
-                )
-        gate = policy.annotations.get("gate")
-        if gate is not None and (policy.effect != "permit" or policy.action not in GATED):
-            yield Fault(
-                where, "gate", f"{policy.label}: @gate stands on a permit of request or break_glass only"
-            )
-        tell = policy.annotations.get("tell")
-        if tell is not None and (policy.effect != "permit" or policy.action != "break_glass"):
-            yield Fault(where, "tell", f"{policy.label}: @tell stands on a permit of break_glass only")
-        if policy.effect != "permit":
-            continue
-        if policy.action not in ACTIONS:
-            yield Fault(
-                where,
-                "action",
-                f"{policy.label}: a permit names exactly one action with ==, one of {', '.join(ACTIONS)}",
-            )
-        if policy.action == "request" and gate not in gates:
-            yield Fault(
-                where, "gate", f"{policy.label}: a permit of request names a gate of gates.toml with @gate"
-            )
-        if policy.action == "break_glass":
-            rule = rules.get(gate or "")
-            if rule is None or rule.kind != "human" or rule.stands != "after_launch":
-                yield Fault(
-                    where,
-                    "gate",
-                    f"{policy.label}: a permit of break_glass names with @gate a human gate that stands"
-                    " after_launch, to review it",
-                )
-            if tell not in peopled:
-                yield Fault(
-                    where,
-                    "tell",
-                    f"{policy.label}: a permit of break_glass names with @tell a group that has members,"
-                    " to be told at once",
-                )
-        if policy.action in UNCLAIMED and reads_claimed(documents[policy.id]["conditions"]):
-            yield Fault(
-                where,
-                "claimed",
-                f"{policy.label}: a permit of {policy.action} may not read context.claimed, nor context.budget"
-                " (whose cost center the client says); a forbid may",
-            )
+# Policies
 
 
 _WHERE_KNOWN = {
+    "Action": f"what gonogo asks: {', '.join(ACTIONS)}",
     "Group": "[groups] of people.toml",
     "Gate": "gates.toml",
     "Person": "people.toml as issuer#subject",
     "Template": "templates/",
 }
+
+
+def _policy_faults(
+    cedar: _Cedar, known: Mapping[str, set[str]], rules: Mapping[str, GateRule], people: _People
+) -> Iterator[Fault]:
+    labels: set[str] = set()
+    for policy in cedar.policies.values():
+        where, document = cedar.file.at(policy.id), cedar.documents[policy.id]
+        found = [
+            *_name_faults(document, known),
+            *_annotation_faults(policy),
+            *(_permit_faults(policy, document, rules, people) if policy.effect == "permit" else ()),
+        ]
+        for rule, detail in found:
+            yield Fault(where, rule, f"{policy.label}: {detail}")
+        if "id" in policy.annotations and policy.label in labels:
+            yield Fault(where, "unique", f"{policy.label}: is the @id of another policy too")
+        labels.add(policy.label)
+
+
+def _name_faults(document: Any, known: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
+    """Yield (rule, words) of what the policy names and is not there: it would never hold, and say nothing."""
+    for kind, uid in sorted(set(entities(document))):
+        if kind not in known:
+            yield "type", f"{kind}::{uid!r} is of no type that gonogo gives"
+        elif kind == "Action":
+            permits_it = document["effect"] == "permit" and document["action"]["op"] == "=="
+            if uid not in known[kind] and not permits_it:
+                yield "action", f"Action::{uid!r} is not in {_WHERE_KNOWN[kind]}"
+        elif uid not in known[kind]:
+            yield kind.lower(), f"{kind}::{uid!r} is not in {_WHERE_KNOWN[kind]}"
+
+
+def _annotation_faults(policy: Policy) -> Iterator[tuple[str, str]]:
+    permits = policy.action if policy.effect == "permit" else None
+    if "gate" in policy.annotations and permits not in GATED:
+        yield "gate", "@gate stands on a permit of request or break_glass only"
+    if "tell" in policy.annotations and permits != "break_glass":
+        yield "tell", "@tell stands on a permit of break_glass only"
+
+
+def _permit_faults(
+    policy: Policy, document: Any, rules: Mapping[str, GateRule], people: _People
+) -> Iterator[tuple[str, str]]:
+    gate = policy.annotations.get("gate")
+    if policy.action not in ACTIONS:
+        yield "action", f"a permit names exactly one action with ==, one of {', '.join(ACTIONS)}"
+    if policy.action == "request" and gate not in rules:
+        yield "gate", "a permit of request names a gate of gates.toml with @gate"
+    if policy.action == "break_glass":
+        rule = rules.get(gate or "")
+        if rule is None or rule.kind != "human" or rule.stands != "after_launch":
+            yield (
+                "gate",
+                "a permit of break_glass names with @gate a human gate that stands after_launch, to review it",
+            )
+        if policy.annotations.get("tell") not in people.peopled:
+            yield (
+                "tell",
+                "a permit of break_glass names with @tell a group that has members, to be told at once",
+            )
+    if policy.action in UNCLAIMED and reads_claimed(document["conditions"]):
+        said = f"a permit of {policy.action} may not read context.claimed, nor context.budget"
+        yield "claimed", f"{said} (whose cost center the client says); a forbid may"
 
 
 def entities(node: Any) -> Iterator[tuple[str, str]]:
@@ -501,6 +765,9 @@ def reads_claimed(node: Any) -> bool:
     return False
 
 
+# Templates
+
+
 def _elsewhere(uri: str) -> Any:
     """Refuse to fetch a schema: a bundle is whole."""
     raise ValueError(f"Retrieval is disabled, for a bundle is whole: {uri}")
@@ -514,41 +781,53 @@ def _closed(template: Template) -> Template:
 
 def _template_faults(
     name: str, template: Template, prices: PriceTable, validators: dict[str, Any]
-) -> Iterator[Fault]:
-    where = f"templates/{name}.toml"
+) -> Iterator[_Said]:
     try:
         validators[name] = jsonschema_rs.validator_for(template.parameters, retriever=_elsewhere)
     except ValueError as error:
-        yield Fault(where, "parameters", f"is not a JSON Schema: {str(error).splitlines()[0]}")
+        yield ("parameters",), "parameters", f"is not a JSON Schema: {str(error).splitlines()[0]}"
         return
     if name == POLICY_GATE:
-        yield Fault(where, "name", "is the name by which a change of policy goes")
-    for span in (template.wait, template.launch_within):
+        yield (), "name", "is the name by which a change of policy goes"
+    if template.parameters["type"] != "object":
+        yield ("parameters", "type"), "parameters", "must be of type object"
+    if template.region not in prices.hourly.get(template.engine, {}):
+        yield (
+            ("region",),
+            "price",
+            f"prices.toml has none for engine {template.engine!r} in {template.region!r}",
+        )
+    yield from _spec_faults(template)
+    yield from _length_faults(template)
+
+
+def _spec_faults(template: Template) -> Iterator[_Said]:
+    if set(template.spec) == {"parameter"}:
+        yield ("spec",), "spec", "must be a table of its own, not one parameter"
+    for hole in sorted(set(_holes(template.spec)) - set(template.parameters.get("properties", {}))):
+        where = next((key for key, value in template.spec.items() if hole in _holes(value)), "")
+        yield (
+            ("spec", where),
+            "spec",
+            f"uses the parameter {hole!r}, which [parameters.properties] does not name",
+        )
+
+
+def _length_faults(template: Template) -> Iterator[_Said]:
+    for field in ("wait", "launch_within"):
+        span = getattr(template, field)
         try:
             if span is not None and duration.parse(span) > duration.parse(LONGEST_LEASE):
-                yield Fault(where, "wait", f"{span} is longer than {LONGEST_LEASE}")
+                yield (field,), "wait", f"{span} is longer than {LONGEST_LEASE}"
         except ValueError as error:
-            yield Fault(where, "wait", str(error))
-    properties = template.parameters.get("properties", {})
-    if set(template.spec) == {"parameter"}:
-        yield Fault(where, "spec", "must be a table of its own, not one parameter")
-    for hole in set(_holes(template.spec)) - set(properties):
-        yield Fault(
-            where, "spec", f"uses the parameter {hole!r}, which [parameters.properties] does not name"
-        )
-    if template.parameters["type"] != "object":
-        yield Fault(where, "parameters", "must be of type object")
+            yield (field,), "wait", str(error)
     try:
         if duration.parse(template.lease.default) > duration.parse(template.lease.max):
-            yield Fault(where, "lease", "the default lease is longer than the longest")
+            yield ("lease", "default"), "lease", "the default lease is longer than the longest"
         if duration.parse(template.lease.max) > duration.parse(LONGEST_LEASE):
-            yield Fault(where, "lease", f"the longest lease is longer than {LONGEST_LEASE}")
+            yield ("lease", "max"), "lease", f"the longest lease is longer than {LONGEST_LEASE}"
     except ValueError as error:
-        yield Fault(where, "lease", str(error))
-    if template.region not in prices.hourly.get(template.engine, {}):
-        yield Fault(
-            where, "price", f"prices.toml has none for engine {template.engine!r} in {template.region!r}"
-        )
+        yield ("lease",), "lease", str(error)
 
 
 def _holes(spec: Any) -> Iterator[str]:

@@ -15,6 +15,7 @@ from gonogo.core import bundle_rules, duration
 from gonogo.core.actor import Actor
 from gonogo.core.budget import Standing
 from gonogo.core.bundle import POLICY_GATE, Bundle, GateRule, entities_of
+from gonogo.core.bundle_lines import TomlFile
 from gonogo.core.errors import BundleRefusedError, Fault, NotPermittedError
 from gonogo.core.event import Price
 from gonogo.core.gates import Gate
@@ -60,28 +61,24 @@ def accept(files: Mapping[str, str]) -> Bundle:
         BundleRefusedError: it breaks rules.
     """
     bundle = bundle_rules.load(files)
+    file = TomlFile(bundle_rules.GATES, files[bundle_rules.GATES])
     faults = [
-        fault
+        Fault(file.at(name, rule_name), rule_name, detail)
         for name, rule in bundle.gates.items()
         if rule.kind != "timer"
-        for fault in _quorum_faults(name, rule, _most_deciders(bundle, name))
+        for rule_name, detail in _quorum_faults(name, rule, _most_deciders(bundle, name))
     ]
     if faults:
         raise BundleRefusedError(*faults)
     return bundle
 
 
-def _quorum_faults(name: str, rule: GateRule, most: int) -> Iterator[Fault]:
+def _quorum_faults(name: str, rule: GateRule, most: int) -> Iterator[tuple[str, str]]:
     whom = "systems" if rule.kind == "hook" else "people"
     if most < rule.quorum:
-        yield Fault(
-            "gates.toml",
-            "quorum",
-            f"gate {name!r} asks for {rule.quorum}; policy lets {most} {whom} decide it",
-        )
+        yield "quorum", f"gate {name!r} asks for {rule.quorum}; policy lets {most} {whom} decide it"
     elif most < rule.reject_quorum:
-        yield Fault(
-            "gates.toml",
+        yield (
             "reject_quorum",
             f"gate {name!r} asks {rule.reject_quorum} to reject; policy lets {most} {whom} decide it",
         )

@@ -15,6 +15,8 @@ from decimal import Decimal
 from gonogo import ports
 from gonogo.core import canonical, policy, published
 from gonogo.core.bundle import POLICY_GATE, Bundle
+from gonogo.core.bundle_lines import TomlFile
+from gonogo.core.bundle_rules import PEOPLE
 from gonogo.core.errors import (
     BundleRefusedError,
     Fault,
@@ -82,11 +84,14 @@ def accept(files: Mapping[str, str], trusts: Callable[[str], bool]) -> Bundle:
         BundleRefusedError: it breaks rules, or has people of an issuer that is not trusted here.
     """
     bundle = policy.accept(files)
-    strange = sorted({actor.issuer for actor in bundle.people if not trusts(actor.issuer)})
+    file = TomlFile(PEOPLE, files[PEOPLE])
+    strange: dict[str, Fault] = {}
+    for index, actor in enumerate(bundle.people):
+        if not trusts(actor.issuer):
+            detail = f"the issuer {actor.issuer!r} is not trusted here"
+            strange.setdefault(actor.issuer, Fault(file.at("people", index, "issuer"), "issuer", detail))
     if strange:
-        raise BundleRefusedError(
-            *(Fault("people.toml", "issuer", f"the issuer {one!r} is not trusted here") for one in strange)
-        )
+        raise BundleRefusedError(*strange.values())
     return bundle
 
 

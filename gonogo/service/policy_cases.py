@@ -5,35 +5,46 @@ A case is judged by the very function that answers a dry run, so it cannot say o
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
 
-from gonogo.core import plan, policy, published
+from gonogo.core import bundle_rules, plan, policy, published
 from gonogo.core.actor import Actor
+from gonogo.core.budget import Ledger, Standing, opened
 from gonogo.core.bundle import Bundle, Person, Template, digest_of
+from gonogo.core.bundle_lines import TomlFile
 from gonogo.core.errors import BundleRefusedError, Fault, InvalidError, NotPermittedError, RefusedError
-from gonogo.core.plan import LaunchRequest
-from gonogo.service import submit
+from gonogo.core.plan import LaunchRequest, Question
+from gonogo.service import budgets, submit
 from gonogo.service.identity import SignedIn
 from gonogo.service.submit import Resolvers
 
 FILE = "tests.toml"
+GATED = ("gates", "break_glass")
 Outcome = Literal["direct", "gates", "break_glass", "refused", "invalid"]
 
 
 class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What should be answered: launch now, after just these gates, refused by policy, or no valid request."""
+    """What should be answered: launch now, after just these gates, refused by policy, or no valid request.
+
+    With `break_glass` it launches now, and just these gates open after. `approvers` has, for some of the gates,
+    the names of those who may decide it, and of nobody else.
+    """
 
     outcome: Outcome
     gates: tuple[str, ...] = ()
+    approvers: dict[str, tuple[str, ...]] = {}
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One request: by a person of people.toml, or by `issuer` and `subject` with what their token claims."""
+    """One request: by a person of people.toml, or by `issuer` and `subject` with what their token claims.
+
+    `committed` is what other launches hold and have spent of its cost center's budget, in each month.
+    """
 
     name: str
     template: str
@@ -47,6 +58,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     reason: str = "A case of tests.toml."
     cost_center: str = "tests"
     on_behalf_of: str | None = None
+    break_glass: bool = False
+    committed: Decimal | None = None
 
 
 class _Cases(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +72,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     gates: tuple[str, ...] = ()
     reason: str = ""
+    approvers: dict[str, tuple[str, ...]] = {}
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,9 +83,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holds(self) -> bool:
-        """Whether the answer is what the case expects; the order of gates says nothing."""
-        expect = self.case.expect
-        return (expect.outcome, sorted(expect.gates)) == (self.answer.outcome, sorted(self.answer.gates))
+        """Whether the answer is what the case expects; no order says anything."""
+        expect, answer = self.case.expect, self.answer
+        return (expect.outcome, sorted(expect.gates)) == (answer.outcome, sorted(answer.gates)) and all(
+            sorted(names) == sorted(answer.approvers.get(gate, ()))
+            for gate, names in expect.approvers.items()
+        )
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +120,7 @@ def check(files: Mapping[str, str], resolvers: Resolvers, now: datetime) -> Repo
     except BundleRefusedError as error:
         return Report(digest=digest, faults=(*error.faults, *faults), results=())
     faults += [fault for name in bundle.templates for fault in _template_faults(bundle, name, resolvers)]
-    faults += [fault for case in cases for fault in _case_faults(bundle, case)]
+    faults += [fault for index, case in enumerate(cases) for fault in _case_faults(bundle, index, case)]
     if faults:
         return Report(digest=digest, faults=tuple(faults), results=())
     return Report(
@@ -114,28 +131,43 @@ def check(files: Mapping[str, str], resolvers: Resolvers, now: datetime) -> Repo
 
 
 def _read(text: str) -> tuple[tuple[Case, ...], list[Fault]]:
-    try:
-        return msgspec.convert(tomllib.loads(text), _Cases).case, []
-    except tomllib.TOMLDecodeError as error:
-        return (), [Fault(FILE, "toml", str(error))]
-    except msgspec.ValidationError as error:
-        return (), [Fault(FILE, "shape", str(error))]
+    cases, fault = bundle_rules.read_toml(FILE, text, _Cases)
+    return (cases.case if cases is not None else ()), ([fault] if fault is not None else [])
 
 
-def _case_faults(bundle: Bundle, case: Case) -> Iterator[Fault]:
+def _case_faults(bundle: Bundle, index: int, case: Case) -> Iterator[Fault]:
     """Yield what makes the case one that could never mean anything."""
-    for name in (case.person, case.on_behalf_of):
+    file = TomlFile(FILE, bundle.files.get(FILE, ""))
+    for key, rule, detail in _case_rules(bundle, case):
+        yield Fault(file.at("case", index, key), rule, f"case {case.name!r}: {detail}")
+
+
+def _case_rules(bundle: Bundle, case: Case) -> Iterator[tuple[str, str, str]]:
+    """Yield the key of the case, the rule that it breaks, and what is wrong in words."""
+    for key, name in (("person", case.person), ("on_behalf_of", case.on_behalf_of)):
         if name is not None and len(_named(bundle, name)) != 1:
-            yield Fault(FILE, "person", f"case {case.name!r}: people.toml has not just one {name!r}")
+            yield key, "person", f"people.toml has not just one {name!r}"
     given = (case.person is not None, case.issuer is not None, case.subject is not None)
     if given not in ((True, False, False), (False, True, True)):
-        yield Fault(FILE, "person", f"case {case.name!r}: name a person, or an issuer and a subject")
+        yield "person", "person", "name a person, or an issuer and a subject"
     if case.template not in bundle.templates:
-        yield Fault(FILE, "template", f"case {case.name!r}: there is no template {case.template!r}")
-    for gate in sorted(set(case.expect.gates) - set(bundle.gates)):
-        yield Fault(FILE, "gate", f"case {case.name!r}: gates.toml has no gate {gate!r}")
-    if (case.expect.outcome == "gates") != bool(case.expect.gates):
-        yield Fault(FILE, "gate", f"case {case.name!r}: gates go with the outcome 'gates' and no other")
+        yield "template", "template", f"there is no template {case.template!r}"
+    if case.committed is not None and case.cost_center not in bundle.budgets:
+        yield "committed", "budget", f"budgets.toml has no cost center {case.cost_center!r}"
+    for rule, detail in _expect_rules(bundle, case.expect):
+        yield "expect", rule, detail
+
+
+def _expect_rules(bundle: Bundle, expect: Expect) -> Iterator[tuple[str, str]]:
+    for gate in sorted({*expect.gates, *expect.approvers} - set(bundle.gates)):
+        yield "gate", f"gates.toml has no gate {gate!r}"
+    if (expect.outcome in GATED) != bool(expect.gates):
+        yield "gate", "gates go with the outcomes 'gates' and 'break_glass' and no other"
+    for gate in sorted(set(expect.approvers) - set(expect.gates)):
+        yield "approvers", f"the gate {gate!r} is not among those that are expected"
+    for name in sorted({one for names in expect.approvers.values() for one in names}):
+        if len(_named(bundle, name)) != 1:
+            yield "person", f"people.toml has not just one {name!r}"
 
 
 def _named(bundle: Bundle, name: str) -> list[Person]:
@@ -144,11 +176,12 @@ def _named(bundle: Bundle, name: str) -> list[Person]:
 
 def _template_faults(bundle: Bundle, name: str, resolvers: Resolvers) -> Iterator[Fault]:
     """Yield what would make requests of it fail: tried with its defaults and each value of each enum."""
-    where, template = f"templates/{name}.toml", bundle.templates[name]
+    path, template = f"templates/{name}.toml", bundle.templates[name]
+    file = TomlFile(path, bundle.files[path])
     try:
         resolver = resolvers(template.engine)
     except RefusedError as error:
-        yield Fault(where, "engine", str(error))
+        yield Fault(file.at("engine"), "engine", str(error))
         return
     seen: set[Fault] = set()
     for choice in _choices(template):
@@ -156,16 +189,25 @@ def _template_faults(bundle: Bundle, name: str, resolvers: Resolvers) -> Iterato
             parameters = bundle.check_parameters(name, choice)
         except InvalidError as error:
             wrong = [one for one in error.faults if one.rule != "required"] if not choice else []
-            seen.update(Fault(where, one.rule, f"the defaults: {one}") for one in wrong)
+            seen.update(
+                Fault(
+                    file.at("parameters", "properties", *one.pointer.split("/")[2:], "default"),
+                    one.rule,
+                    f"the defaults: {one}",
+                )
+                for one in wrong
+            )
             continue
         try:
             _, units = resolver.resolve(plan.fill(template.spec, parameters), template.region)
             for unit in units:
                 bundle.prices.of_unit(template.engine, template.region, unit.kind)
         except InvalidError as error:
-            seen.update(Fault(where, one.rule, one.detail) for one in error.faults)
+            seen.update(
+                Fault(file.at(*one.pointer.split("/")[1:]), one.rule, one.detail) for one in error.faults
+            )
         except NotPermittedError as error:
-            seen.add(Fault(where, "price", str(error)))
+            seen.add(Fault(file.at("spec", "instance_type"), "price", str(error)))
     yield from sorted(seen, key=str)
 
 
@@ -187,14 +229,34 @@ def _answer(bundle: Bundle, case: Case, resolvers: Resolvers, now: datetime) -> 
         cost_center=case.cost_center,
         lease=case.lease,
         on_behalf_of=_named(bundle, case.on_behalf_of)[0].actor if case.on_behalf_of is not None else None,
+        break_glass=case.break_glass,
     )
+
+    def standing(question: Question) -> Standing | None:
+        if not budgets.has_budget(bundle, question):
+            return None
+        asked = budgets.asked(question, now)
+        ledgers = {month: _ledger(question.cost_center, month, case.committed, now) for month in asked}
+        return budgets.stands(bundle, question, ledgers, now)
+
     try:
-        prepared = submit.prepare(resolvers, asker, request, now=now)
+        prepared = submit.prepare(resolvers, asker, request, now=now, standing=standing)
     except NotPermittedError as error:
         return Answer(outcome="refused", reason=str(error))
     except InvalidError as error:
         return Answer(outcome="invalid", reason=str(error))
-    return Answer(outcome=prepared.judgement.outcome, gates=tuple(gate.name for gate in prepared.gates))
+    return Answer(
+        outcome=prepared.judgement.outcome,
+        gates=tuple(gate.name for gate in prepared.gates),
+        approvers={
+            gate.name: tuple(sorted(bundle.people[one].name for one in gate.approvers))
+            for gate in prepared.gates
+        },
+    )
+
+
+def _ledger(cost_center: str, month: str, committed: Decimal | None, now: datetime) -> Ledger:
+    return opened(cost_center, month, now).changed(spent=committed or Decimal(0))
 
 
 def _principal(bundle: Bundle, case: Case) -> SignedIn:

@@ -77,10 +77,13 @@ def test_all_faults_are_listed_at_once(offline: Shell, bundle: Path):
         assert part in result.stdout, part
     faults = json.loads(offline("policy", "check", str(bundle), "--json").stdout)["faults"]
     assert {one["pointer"] for one in faults} == {
-        "gates.toml",
-        "people.toml",
-        "templates/web-small.toml",
-        CASES,
+        "gates.toml:9",
+        "gates.toml:10",
+        "gates.toml:29",
+        "gates.toml:30",
+        "people.toml:21",
+        "templates/web-small.toml:17",
+        f"{CASES}:2",
     }
 
 
@@ -123,7 +126,7 @@ def test_a_case_that_is_answered_otherwise_fails_and_says_how(offline: Shell, bu
     edit(bundle, "policies.cedar", 'decimal("500.0")', 'decimal("50000.0")')
     result = offline("policy", "check", str(bundle))
     assert result.exit_code == 1
-    assert "1 of 5 cases fail" in result.stdout
+    assert "1 of 8 cases fail" in result.stdout
     lines = [one.strip() for one in result.stdout.splitlines()]
     at = lines.index("FAIL  a developer asks for something dear")
     assert lines[at + 1 : at + 3] == ["expected gates finance lead", "answered gates lead"]
@@ -262,7 +265,7 @@ def test_a_bundle_whose_cases_fail_is_not_published(world: World, offline: Shell
     before = world.rows()
     result = publish(offline, world, bundle, "--yes")
     assert result.exit_code == 1
-    assert "1 of 5 cases fail" in result.stdout
+    assert "1 of 8 cases fail" in result.stdout
     assert world.rows() == before
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal, localcontext
 from typing import Any
 
+import cedarpy
 import msgspec
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from gonogo.core import policy
 from gonogo.core.actor import Actor
+from gonogo.core.budget import Standing
 from gonogo.core.bundle import Bundle
 from gonogo.core.errors import NotPermittedError
 from gonogo.core.event import Price
@@ -33,6 +35,7 @@ from tests.core.builders import (
     asked,
     bundle,
     example,
+    policy_files,
     principal,
     replaced,
     somebody,
@@ -106,11 +109,30 @@ def test_the_examples_own_cases_hold():
     assert cases
     people = {person.name: person.actor for person in example().people.values()}
     for case in cases:
-        judgement = judged(example(), people[case["person"]], case["template"])
-        expect = case["expect"]
-        assert (judgement.outcome, list(judgement.gates)) == (expect["outcome"], expect.get("gates", [])), (
-            case["name"]
+        who = people[case["person"]]
+        question = msgspec.structs.replace(
+            asked(example(), case["template"], by=who), break_glass=case.get("break_glass", False)
         )
+        judgement = policy.judge(example(), principal(who), question, standing(question, case))
+        expect = case["expect"]
+        assert (judgement.outcome, set(judgement.gates)) == (
+            expect["outcome"],
+            set(expect.get("gates", [])),
+        ), case["name"]
+
+
+def standing(question: Question, case: dict[str, Any]) -> Standing | None:
+    """Return how the question of a case stands to the budget of its cost center."""
+    rule = example().budgets.get(case.get("cost_center", ""))
+    if rule is None:
+        return None
+    return Standing(
+        cost_center=case["cost_center"],
+        month="2026-11",
+        limit=rule.limit("2026-11"),
+        committed=Decimal(case.get("committed", "0")),
+        estimate=question.price.worst_case,
+    )
 
 
 def test_a_judgement_says_why():
@@ -205,7 +227,8 @@ def test_a_subject_is_data(subject: str):
 
 def test_a_context_that_does_not_fit_the_schema_is_refused():
     """Each request is validated: a schema without `region` does not take what the server derives."""
-    made = bundle(schema=replaced("    region: String,\n", ""))
+    schema = policy_files(schema=replaced("    region: String,\n", ""))["schema.cedarschema"]
+    made = msgspec.structs.replace(example(), schema=cedarpy.Schema.from_str(schema))
     judgement = judged(made, OPS)
     assert judgement.outcome == "refused"
     assert "could not be evaluated" in judgement.reason
