@@ -367,7 +367,7 @@ def _letter(notice: Notice, channel: str) -> dict[str, Any]:
         to=notice.person.actor.subject,
         channel=channel,
         topic=notice.topic,
-        launch=notice.launch.id,
+        launch=notice.launch.id if notice.launch else "",
         gate=notice.gate.name if notice.gate else None,
         seq=notice.happened.seq if notice.happened else None,
         code=notice.code,
