@@ -194,16 +194,17 @@ def _tell_others(outside: Outside, telling: _Telling, closed: Event) -> None:
     for what runs already is told that a gate after the launch says no.
     """
     launch = telling.launch
-    name, round_, outcome = str(closed.data["gate"]), int(closed.data["round"]), closed.data["outcome"]
+    name, round_ = str(closed.data["gate"]), int(closed.data["round"])
     gate = asking.gate_of(launch, name)
+    amended = any(one.type == events.LaunchAmended.type and one.seq > closed.seq for one in launch.history)
     for asked in asking.asked(outside, launch, name, round_):
         saving.change(outside.items, asked, lambda this: deliveries.closed(this, outside.now()))
-        if gate is None or outcome == "amended" or asked.actor in telling.undecided(outside, gate):
+        if gate is None or amended or asked.actor in telling.undecided(outside, gate):
             continue
         said = any(asked.actor in (one.actor, one.seat) and one.round == round_ for one in gate.decisions)
         if asking.maybe_sent(asked) and not said:
             _tell(outside, telling, "closed", asked.actor, closed, gate)
-    if gate is not None and gate.is_after and outcome == "no_go":
+    if gate is not None and gate.is_after and closed.data["outcome"] == "no_go":
         _tell_askers(outside, telling, "warned", closed)
 
 
