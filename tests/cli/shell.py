@@ -104,3 +104,15 @@ def problem(status: int, slug: str, detail: str = "", **more: Any) -> httpx.Resp
     """Return a problem document."""
     body = {"type": f"urn:gonogo:problem:{slug}", "title": slug, "status": status, "detail": detail, **more}
     return httpx.Response(status, json=body, headers={"content-type": "application/problem+json"})
+
+
+NASTY = "\x1b[2J\x1b]0;x\x07[red]x[/red] \u202egnp.exe \u200b\u2066\x9b31m :smile: \\"
+
+
+def nasty(value: Any) -> Any:
+    """Return the value with something nasty in every text but times and numbers."""
+    if isinstance(value, str) and not value[:1].isdigit():
+        return value + NASTY
+    if isinstance(value, dict):
+        return {key: nasty(inner) for key, inner in value.items()}
+    return [nasty(one) for one in value] if isinstance(value, list) else value
