@@ -104,7 +104,8 @@ def submit(
             answer = client.dry_run(template, **asked)
             (screen.tell if as_json else screen.show)(views.dry_run(answer, shown))
             confirm("Break the glass?")
-        launch = _submitted(client, template, asked, idempotency_key or new_idempotency_key())
+        key = idempotency_key or new_idempotency_key()
+        launch = asked_once(key, lambda: client.submit(template, **asked, idempotency_key=key))
         if wait:
             screen.tell(screen.line(launch["id"]))
             launch = _wait(desk(context), client, launch["id"], limit)
@@ -261,10 +262,10 @@ def _change(context: typer.Context, launch_id: str, command: Change, as_json: bo
     screen.print_json(launch) if as_json else screen.show(views.brief(launch))
 
 
-def _submitted(client: Client, template: str, asked: Mapping[str, Any], key: str) -> Json:
-    """Submit, and if no answer comes say how to ask again without asking twice."""
+def asked_once(key: str, ask: Callable[[], Json]) -> Json:
+    """Ask under an Idempotency-Key, and if no answer comes say how to ask again without asking twice."""
     try:
-        return client.submit(template, **asked, idempotency_key=key)
+        return ask()
     except NoAnswerError:
         screen.tell(
             screen.line(
@@ -321,6 +322,9 @@ def _told(data: Mapping[str, Any]) -> str:
 def _word(value: Any) -> str:
     if isinstance(value, dict) and value.keys() == {"issuer", "subject"}:
         return screen.actor(value)
+    if isinstance(value, dict) and value.keys() == {"path", "before", "after"}:
+        was, becomes = ("none" if one is None else one for one in (value["before"], value["after"]))
+        return f"({value['path']}: {was} -> {becomes})"
     if isinstance(value, list):
         return " ".join(map(_word, value)) or "-"
     return value if isinstance(value, str) else json.dumps(value)

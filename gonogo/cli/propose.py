@@ -8,8 +8,9 @@ import typer
 
 from gonogo.cli import screen, views
 from gonogo.cli.desk import Exit, JsonOption, YesOption, confirm, desk
+from gonogo.cli.launches import asked_once
 from gonogo.cli.policies import FolderArgument, _checked, _note, _show
-from gonogo.client import NoAnswerError, new_idempotency_key
+from gonogo.client import new_idempotency_key
 
 
 def propose(
@@ -31,22 +32,13 @@ def propose(
     if not report.holds:
         _show(report)
         raise typer.Exit(Exit.REFUSED)
+    _note(folders.left_out(folder, files), files)
     key = idempotency_key or new_idempotency_key()
     with desk(context).client() as client:
         if not yes:
-            _note(folders.left_out(folder, files), files)
             before = client.policy()["bundle"]
             lines = [f"in force: {before}", f"this one: {report.digest}", *(f"  {name}" for name in files)]
             (screen.tell if as_json else screen.show)(*map(screen.line, lines))
             confirm("Ask for it?")
-        try:
-            launch = client.propose_policy(files, reason=reason, idempotency_key=key)
-        except NoAnswerError:
-            screen.tell(
-                screen.line(
-                    "It may have been asked for. The same command with this added asks once in any case:"
-                    f" --idempotency-key {key}"
-                )
-            )
-            raise
+        launch = asked_once(key, lambda: client.propose_policy(files, reason=reason, idempotency_key=key))
     screen.print_json(launch) if as_json else screen.show(views.brief(launch))

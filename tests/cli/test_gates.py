@@ -193,6 +193,7 @@ def test_an_amendment_shows_its_price_before_it_is_asked_for(world: World):
     done = shell(*words, typed="y\n")
     assert done.exit_code == 0, done.output
     assert "price.monthly 15.19 -> 7.60" in flat(done.stdout)
+    assert "(price.monthly: 15.19 -> 7.60)" in flat(shell("events", launch["id"]).stdout)
     after = world.read(launch["id"])
     assert (after["reason"], after["lease"], after["plan"]["parameters"]) == (
         "one will do",
@@ -439,6 +440,7 @@ def test_whoever_may_not_change_policy_is_told_so(world: World, folder: Path):
     before = world.rows()
     result = Shell(Gateway(world))("policy", "propose", str(folder), "--reason", "x", "--yes")
     assert (result.exit_code, result.stdout) == (1, "")
+    assert "403" in result.stderr
     assert world.rows() == before
 
 
@@ -510,6 +512,7 @@ def test_nothing_new_of_others_can_steer_the_terminal(whole: World, folder: Path
     policy_view["plan"]["engine"] = "policy"
     evil = {
         f"GET {path}": nasty(found),
+        f"GET {path}/events": {"items": nasty(shell.json("events", launch["id"]))},
         f"GET {path}/why": nasty(shell.json("why", launch["id"])),
         f"POST {path}/notes": nasty(found),
         f"POST {path}/amend": nasty(found),
@@ -517,7 +520,7 @@ def test_nothing_new_of_others_can_steer_the_terminal(whole: World, folder: Path
         f"POST {path}/offers": problem(409, "x", nasty("no")),
         "GET /v1/inbox": {"items": nasty(waits), "cursor": None},
         "GET /v1/delegation": nasty(shell.json("delegate", who="lead")),
-        "POST /v1/launches": [nasty(dry), nasty(found)] * 2,
+        "POST /v1/launches": [nasty(dry)] * 2 + [nasty(dry), nasty(found)] * 2,
         f"GET /v1/launches/{change['id']}": policy_view,
         f"GET /v1/launches/{change['id']}/diff": {"files": {nasty("gates.toml"): nasty("+x")}},
         "GET /v1/templates": {"items": []},
@@ -525,6 +528,7 @@ def test_nothing_new_of_others_can_steer_the_terminal(whole: World, folder: Path
     away = Shell(Answers(evil))
     for words in (
         ("show", launch["id"]),
+        ("events", launch["id"]),
         ("why", launch["id"]),
         ("note", launch["id"], "scan", "x"),
         ("amend", launch["id"], "-p", "count=2", "--reason", "y", "--yes"),
