@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from tests.cli.shell import Answers, Gateway, Shell, nasty, problem
-from tests.functions.gated import OVERRUN, SCAN, SCANNER, gated
+from tests.functions.gated import OVERRUN, SCAN, SCANNER, gated, hooked
 from tests.functions.policy import person
-from tests.functions.world import World, world
+from tests.functions.world import World
+from tests.functions.world import world as world_of
 
 WHY = ("--reason", "a page for the fair", "--cost-center", "training")
 LEAD, FINANCE = "http://gonogo.local#lead", "http://gonogo.local#finance"
@@ -49,14 +50,14 @@ def files(*, whole: bool = False) -> dict[str, str]:
 @pytest.fixture(name="world")
 def world_of_people() -> Iterator[World]:
     """Give a world whose launches wait for people."""
-    with world(files()) as made:
+    with world_of(files()) as made:
         yield made
 
 
 @pytest.fixture(name="whole")
 def world_of_everything() -> Iterator[World]:
     """Give a world whose launches wait for a system, then for people, then for the clock."""
-    with world(files(whole=True)) as made:
+    with world_of(files(whole=True)) as made:
         yield made
 
 
@@ -111,6 +112,27 @@ def test_every_kind_of_gate_reads_as_what_it_is(whole: World):
     decided = flat(shell("decide", launch["id"], "--approve", "--yes", who="lead").stdout)
     assert "calm (Calm), the clock's, stage 1, before the launch: OPEN, until 2026-11-23 11:31 UTC" in decided
     assert "stands until 2026-11-25 11:01 UTC" in decided
+
+
+def test_a_gate_that_opened_again_says_why(world: World):
+    """Whoever decided in vain, or not at all, must see why they are asked once more."""
+    shell = Shell(Gateway(world))
+    launch = shell.json("submit", "web-small", *WHY, "--break-glass", "--yes")
+    world.settle()
+    world.clock.go(days=3, minutes=1)
+    world.wake()
+    assert "again, because it was not decided in time" in flat(shell("show", launch["id"]).stdout)
+
+
+def test_a_gate_that_nobody_said_go_to_says_why_it_is_go():
+    """A GO without a name under it would look like a hole."""
+    with world_of(hooked("approve")) as made:
+        shell = Shell(Gateway(made))
+        launch = asked(shell)
+        made.clock.go(minutes=11)
+        made.wake()
+        for command in ("show", "why"):
+            assert "GO, because nobody answered in time" in flat(shell(command, launch["id"]).stdout)
 
 
 def test_the_clock_is_no_gate_to_guess(whole: World):
@@ -489,12 +511,17 @@ def test_an_older_deployment_reads_as_before(world: World):
         assert launch["id"] in old(*words).stdout
 
 
-def test_nothing_new_of_others_can_steer_the_terminal(whole: World, folder: Path):
+@pytest.mark.parametrize("but", [(), ("state", "kind", "place", "on_expiry", "verdict")])
+def test_nothing_new_of_others_can_steer_the_terminal(whole: World, folder: Path, but: tuple[str, ...]):
     """Notes, offers, reasons and policies are text from elsewhere, shown to whoever decides."""
+
+    def evil_of(value: Any) -> Any:
+        return nasty(value, but)
+
     shell = Shell(Gateway(whole))
     launch = asked(shell, "-p", "count=3", "--launch-by", "2026-11-30T08:00Z")
     path = f"/v1/launches/{launch['id']}"
-    shell("note", launch["id"], "scan", "40 %", who="scanner")
+    shell("note", launch["id"], "scan", "scanning", who="scanner")
     whole.settle()
     waits = shell.json("inbox", who="scanner")
     shell("decide", launch["id"], "--approve", "--yes", "--comment", "clean", who="scanner")
@@ -502,25 +529,27 @@ def test_nothing_new_of_others_can_steer_the_terminal(whole: World, folder: Path
     shell("amend", launch["id"], "--reason", "other", "--yes")
     shell("decide", launch["id"], "--approve", "--yes", "--comment", "clean", who="scanner")
     offered(shell, launch, "-p", "count=1", "--comment", "less")
+    undecided = shell.json("why", launch["id"])
     shell("delegate", FINANCE, *UNTIL, who="lead")
     shell("decide", launch["id"], "--approve", "--yes", who="finance")
     whole.settle()
     dry = shell.json("submit", "web-small", *WHY, "--break-glass", "--dry-run")
     change = shell.json("policy", "propose", str(folder), "--reason", "x", "--yes", who="ops")
     found = {**whole.read(launch["id"]), "groups": ["eng"], "failure": None}
-    policy_view = nasty(change) | {"id": change["id"]}
+    found["gates"][0] |= {"why": "it was late", "passed": "policy lets it"}
+    policy_view = evil_of(change) | {"id": change["id"]}
     policy_view["plan"]["engine"] = "policy"
     evil = {
-        f"GET {path}": nasty(found),
-        f"GET {path}/events": {"items": nasty(shell.json("events", launch["id"]))},
-        f"GET {path}/why": nasty(shell.json("why", launch["id"])),
-        f"POST {path}/notes": nasty(found),
-        f"POST {path}/amend": nasty(found),
-        f"POST {path}/accept": nasty(found),
+        f"GET {path}": evil_of(found),
+        f"GET {path}/events": {"items": evil_of(shell.json("events", launch["id"]))},
+        f"GET {path}/why": evil_of(undecided),
+        f"POST {path}/notes": evil_of(found),
+        f"POST {path}/amend": evil_of(found),
+        f"POST {path}/accept": evil_of(found),
         f"POST {path}/offers": problem(409, "x", nasty("no")),
-        "GET /v1/inbox": {"items": nasty(waits), "cursor": None},
-        "GET /v1/delegation": nasty(shell.json("delegate", who="lead")),
-        "POST /v1/launches": [nasty(dry)] * 2 + [nasty(dry), nasty(found)] * 2,
+        "GET /v1/inbox": {"items": evil_of(waits), "cursor": None},
+        "GET /v1/delegation": evil_of(shell.json("delegate", who="lead")),
+        "POST /v1/launches": [evil_of(dry)] * 2 + [evil_of(dry), evil_of(found)] * 2,
         f"GET /v1/launches/{change['id']}": policy_view,
         f"GET /v1/launches/{change['id']}/diff": {"files": {nasty("gates.toml"): nasty("+x")}},
         "GET /v1/templates": {"items": []},
