@@ -14,6 +14,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Generator, Mapping
+from datetime import datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -26,7 +27,8 @@ from gonogo.core.errors import Fault
 Json = dict[str, Any]
 Token = str | Callable[[], str]
 """A bearer token, or what gives one: it is asked again when the one it gave is refused."""
-Verdict = Literal["approve", "reject", "revoke"]
+Verdict = Literal["approve", "reject", "revoke", "pass", "fail"]
+"""What may be said of a gate; systems say pass and fail, which are approve and reject."""
 Change = Literal["cancel", "retry", "stop", "start", "terminate"]
 
 TRIES = 4
@@ -129,9 +131,11 @@ class Client:
         name: str | None = None,
         lease: str | None = None,
         on_behalf_of: Actor | None = None,
+        launch_by: datetime | None = None,
+        break_glass: bool = False,
         idempotency_key: str | None = None,
     ) -> Json:
-        """Ask for a launch and return it.
+        """Ask for a launch and return it; it is launched by `launch_by` (with a time zone) or not at all.
 
         The request carries an Idempotency-Key, one of its own unless one is given, so that repeating it after
         a lost answer makes no second launch.
@@ -139,7 +143,9 @@ class Client:
         Raises:
             ProblemError, NoAnswerError: see there.
         """
-        body = _submission(template, parameters, reason, cost_center, name, lease, on_behalf_of)
+        body = _submission(
+            template, parameters, reason, cost_center, name, lease, on_behalf_of, launch_by, break_glass
+        )
         key = idempotency_key if idempotency_key is not None else new_idempotency_key()
         return self._ask("POST", "v1/launches", json=body, headers={"Idempotency-Key": key})
 
@@ -153,9 +159,13 @@ class Client:
         name: str | None = None,
         lease: str | None = None,
         on_behalf_of: Actor | None = None,
+        launch_by: datetime | None = None,
+        break_glass: bool = False,
     ) -> Json:
         """Return what would become of a request; nothing is stored."""
-        body = _submission(template, parameters, reason, cost_center, name, lease, on_behalf_of)
+        body = _submission(
+            template, parameters, reason, cost_center, name, lease, on_behalf_of, launch_by, break_glass
+        )
         return self._ask("POST", "v1/launches", json=body, params={"dry_run": "true"})
 
     def launches(
@@ -202,6 +212,83 @@ class Client:
             json=_given(token=token, verdict=verdict, comment=comment),
         )
 
+    def note_by_token(self, token: str, note: str) -> Json:
+        """Say how far the hook is that an approval token is for, and return the launch."""
+        return self._ask("POST", "v1/decisions", auth=None, json={"token": token, "note": note})
+
+    def note(self, launch_id: str, *, gate: str, text: str) -> Json:
+        """Say how far a hook is, as a system that may decide it, and return the launch."""
+        return self._ask("POST", _path(launch_id, "notes"), json={"gate": gate, "text": text})
+
+    def amend(
+        self,
+        launch_id: str,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        lease: str | None = None,
+        reason: str | None = None,
+        cost_center: str | None = None,
+        name: str | None = None,
+        launch_by: datetime | None = None,
+    ) -> Json:
+        """Ask for something else instead, and return the launch; what was decided is void.
+
+        What is None stays; a parameter that is None goes back to its default.
+        """
+        changes = _given(
+            parameters=_parameters(parameters),
+            lease=lease,
+            reason=reason,
+            cost_center=cost_center,
+            name=name,
+            launch_by=_moment(launch_by),
+        )
+        return self._ask("POST", _path(launch_id, "amend"), json=changes)
+
+    def offer(
+        self,
+        launch_id: str,
+        *,
+        gate: str,
+        digest: str,
+        parameters: Mapping[str, Any] | None = None,
+        lease: str | None = None,
+        comment: str | None = None,
+    ) -> Json:
+        """Say, as an approver who was shown this digest, to what less one would say go; return the launch."""
+        body = _given(
+            gate=gate, digest=digest, parameters=_parameters(parameters), lease=lease, comment=comment
+        )
+        return self._ask("POST", _path(launch_id, "offers"), json=body)
+
+    def accept(self, launch_id: str, digest: str) -> Json:
+        """Ask for what the offer of this digest says instead, and return the launch."""
+        return self._ask("POST", _path(launch_id, "accept"), json={"digest": digest})
+
+    def why(self, launch_id: str) -> Json:
+        """Return why a launch waits: who can decide each gate, who did, what is missing, and why not you."""
+        return self._ask("GET", _path(launch_id, "why"))
+
+    def difference(self, launch_id: str) -> dict[str, str]:
+        """Return what a change of policy changes: by file, a unified diff."""
+        files: dict[str, str] = self._ask("GET", _path(launch_id, "diff"))["files"]
+        return files
+
+    def delegation(self, of: Actor | None = None) -> Json:
+        """Return who decides in somebody's place, or did last; in one's own, if `of` is None."""
+        return self._ask("GET", "v1/delegation", params=_of(of))
+
+    def delegate(
+        self, to: Actor, *, until: datetime, since: datetime | None = None, of: Actor | None = None
+    ) -> Json:
+        """Let `to` decide in somebody's place from `since` (now, if None) until `until`, and return that."""
+        body = _given(to=_somebody(to), until=_moment(until), since=_moment(since))
+        return self._ask("PUT", "v1/delegation", params=_of(of), json=body)
+
+    def end_delegation(self, of: Actor | None = None) -> Json:
+        """Let nobody decide in somebody's place any more, and return what was ended."""
+        return self._ask("DELETE", "v1/delegation", params=_of(of))
+
     def cancel(self, launch_id: str) -> Json:
         """End a launch that has not begun, and return it."""
         return self._change(launch_id, "cancel", TRIES)
@@ -230,9 +317,17 @@ class Client:
         """Return what may be asked for."""
         return _items(self._ask("GET", "v1/templates"))
 
-    def policy(self) -> Json:
-        """Return the policy in force."""
-        return self._ask("GET", "v1/policy")
+    def policy(self, bundle: str | None = None) -> Json:
+        """Return the policy in force, or the one of this digest."""
+        return self._ask("GET", "v1/policy", params=_given(bundle=bundle))
+
+    def propose_policy(
+        self, files: Mapping[str, str], *, reason: str, idempotency_key: str | None = None
+    ) -> Json:
+        """Ask for another policy, by path and text of its files, and return the launch that it waits as."""
+        key = idempotency_key if idempotency_key is not None else new_idempotency_key()
+        body = {"files": dict(files), "reason": reason}
+        return self._ask("PUT", "v1/policy", json=body, headers={"Idempotency-Key": key})
 
     def _change(self, launch_id: str, command: Change, tries: int) -> Json:
         return self._ask("POST", _path(launch_id, command), tries=tries, json={})
@@ -337,8 +432,9 @@ def _submission(
     name: str | None,
     lease: str | None,
     on_behalf_of: Actor | None,
+    launch_by: datetime | None,
+    break_glass: bool,  # noqa: FBT001 - every caller hands on all of them
 ) -> Json:
-    other = on_behalf_of and {"issuer": on_behalf_of.issuer, "subject": on_behalf_of.subject}
     return _given(
         template=template,
         parameters=dict(parameters or {}),
@@ -346,8 +442,33 @@ def _submission(
         cost_center=cost_center,
         name=name,
         lease=lease,
-        on_behalf_of=other,
+        on_behalf_of=_somebody(on_behalf_of),
+        launch_by=_moment(launch_by),
+        break_glass=break_glass or None,
     )
+
+
+def _somebody(actor: Actor | None) -> Json | None:
+    return {"issuer": actor.issuer, "subject": actor.subject} if actor is not None else None
+
+
+def _of(actor: Actor | None) -> Json:
+    return _given(of=actor.key if actor is not None else None)
+
+
+def _moment(at: datetime | None) -> str | None:
+    """Return the time as RFC 3339.
+
+    Raises:
+        ValueError: it has no time zone, so it is no moment.
+    """
+    if at is not None and at.utcoffset() is None:
+        raise ValueError(f"{at} has no time zone")
+    return at.isoformat() if at is not None else None
+
+
+def _parameters(parameters: Mapping[str, Any] | None) -> Json | None:
+    return dict(parameters) if parameters is not None else None
 
 
 def _given(**fields: Any) -> Json:

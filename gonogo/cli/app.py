@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from gonogo import __version__
-from gonogo.cli import decisions, launches, policies, screen
+from gonogo.cli import amendments, decisions, delegations, launches, policies, propose, reasons, screen
 from gonogo.cli.desk import Desk, Exit
 from gonogo.client import ClientError
 
@@ -33,7 +33,7 @@ app = typer.Typer(
     epilog="Set GONOGO_URL, and GONOGO_TOKEN or GONOGO_TOKEN_COMMAND. It leaves with 0 when done, 1 when"
     " refused or failed, 2 when used wrongly, 3 when a wait took too long.",
 )
-policy = typer.Typer(no_args_is_help=True, help="Check, publish and show the policy.")
+policy = typer.Typer(no_args_is_help=True, help="Check, publish, propose and show the policy.")
 
 
 def _version(asked: bool) -> None:
@@ -68,8 +68,14 @@ app.command("list")(launches.list_launches)
 app.command("show")(launches.show)
 app.command("events")(launches.events)
 app.command("wait")(launches.wait)
+app.command("why")(reasons.why)
 app.command("inbox")(decisions.inbox)
 app.command("decide")(decisions.decide)
+app.command("note")(decisions.note)
+app.command("delegate")(delegations.delegate)
+app.command("amend")(amendments.amend)
+app.command("offer")(amendments.offer)
+app.command("accept")(amendments.accept)
 app.command("cancel")(launches.cancel)
 app.command("retry")(launches.retry)
 app.command("stop")(launches.stop)
@@ -79,4 +85,5 @@ app.command("templates")(launches.templates)
 app.add_typer(policy, name="policy")
 policy.command("check")(policies.check)
 policy.command("publish")(policies.publish)
+policy.command("propose")(propose.propose)
 policy.command("show")(policies.show)

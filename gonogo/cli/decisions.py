@@ -1,4 +1,4 @@
-"""Commands of an approver: what waits, and saying go or no to just what was shown."""
+"""Commands of an approver: what waits, and saying go or no to just what was shown; and a system's notes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import typer
 
 from gonogo.cli import screen, views
 from gonogo.cli.desk import Exit, IdArgument, JsonOption, YesOption, desk
-from gonogo.cli.launches import LimitOption, gather, tell_more
+from gonogo.cli.launches import LimitOption, gather, policy_changes, tell_more
 from gonogo.client import Json, Verdict
 
+GateArgument = Annotated[
+    str, typer.Argument(metavar="GATE", help="Which gate: see `gonogo show`.", show_default=False)
+]
 TYPED: dict[Verdict, str] = {"approve": "GO", "reject": "NO-GO", "revoke": "REVOKE"}
 
 
@@ -49,7 +52,7 @@ def decide(
         raise typer.BadParameter("--yes needs one of --approve, --reject and --revoke")
     with desk(context).client() as client:
         launch = client.launch(launch_id)
-        (screen.tell if as_json else screen.show)(views.whole(launch))
+        (screen.tell if as_json else screen.show)(views.whole(launch, policy_changes(client, launch)))
         if digest is not None and digest != launch["digest"]:
             screen.tell(screen.line("It is not the one that --digest names. Nothing was changed.", "red"))
             raise typer.Exit(Exit.REFUSED)
@@ -62,6 +65,23 @@ def decide(
     screen.print_json(after) if as_json else screen.show(views.brief(after))
 
 
+def note(
+    context: typer.Context,
+    launch_id: IdArgument,
+    gate: GateArgument,
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="How far it is, for everybody to read.", show_default=False)
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Say, as a system that decides a gate, how far it is; that decides nothing."""
+    if not text.strip():
+        raise typer.BadParameter("a note has text")
+    with desk(context).client() as client:
+        after = client.note(launch_id, gate=gate, text=text)
+    screen.print_json(after) if as_json else screen.show(views.brief(after))
+
+
 def _said(**flags: bool) -> Verdict | None:
     said = [verdict for verdict in TYPED if flags[verdict]]
     if len(said) > 1:
@@ -70,7 +90,7 @@ def _said(**flags: bool) -> Verdict | None:
 
 
 def _only_open(launch: Json) -> str:
-    waiting = [str(gate["name"]) for gate in launch["gates"] if gate["state"] == "OPEN"]
+    waiting = [str(gate["name"]) for gate in launch["gates"] if views.takes_decisions(gate)]
     if len(waiting) != 1:
         names = ", ".join(screen.visible(one["name"]) for one in launch["gates"]) or "none"
         raise typer.BadParameter(f"say which --gate: {len(waiting)} are open, and the launch has {names}")

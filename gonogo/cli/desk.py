@@ -102,6 +102,21 @@ def desk(context: typer.Context) -> Desk:
     return found
 
 
+def confirm(question: str) -> None:
+    """Ask, beside the answer; without a yes nothing is done, and the command leaves.
+
+    Raises:
+        typer.Exit: the answer is no, or there is none.
+    """
+    try:
+        sure = typer.confirm(question, err=True)
+    except typer.Abort:
+        sure = False
+    if not sure:
+        typer.secho("Nothing was changed.", fg="red", err=True)
+        raise typer.Exit(Exit.REFUSED)
+
+
 def _id(text: str) -> str:
     try:
         return checked_id(text)

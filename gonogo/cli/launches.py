@@ -9,11 +9,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
-from gonogo.cli import parameters, screen, views
-from gonogo.cli.desk import Desk, Exit, IdArgument, JsonOption, desk
+from gonogo.cli import parameters, screen, typed, views
+from gonogo.cli.desk import Desk, Exit, IdArgument, JsonOption, YesOption, confirm, desk
 from gonogo.client import Change, Client, Json, NoAnswerError, new_idempotency_key
 from gonogo.core import duration
-from gonogo.core.actor import Actor
 from gonogo.core.states import State
 
 STARTED = frozenset({State.RUNNING, State.STOPPED, State.TERMINATED})
@@ -26,6 +25,22 @@ FIRST_PAUSE, LONGEST_PAUSE = 2.0, 15.0
 TimeoutOption = Annotated[
     str, typer.Option("--timeout", metavar="TIME", help="How long to wait: 90s, 15m, 8h, 3d.")
 ]
+ParameterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--parameter",
+        "-p",
+        metavar="NAME=VALUE",
+        help="A parameter of the template, read as its type there; NAME:=JSON says the type itself.",
+    ),
+]
+LeaseOption = Annotated[
+    str | None, typer.Option("--lease", metavar="TIME", help="How long it may run: 8h, 30d.")
+]
+LaunchByOption = Annotated[
+    str | None,
+    typer.Option("--launch-by", metavar="WHEN", help="Launch it by then or not at all: 2026-12-01T08:00Z."),
+]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")]
 
 
@@ -37,22 +52,19 @@ def submit(
     *,
     reason: Annotated[str, typer.Option("--reason", help="Why, for whoever decides.")],
     cost_center: Annotated[str, typer.Option("--cost-center", help="Who pays.")],
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--parameter",
-            "-p",
-            metavar="NAME=VALUE",
-            help="A parameter of the template, read as its type there; NAME:=JSON says the type itself.",
-        ),
-    ] = None,
+    parameter: ParameterOption = None,
     name: Annotated[str | None, typer.Option("--name", help="What to call it.")] = None,
-    lease: Annotated[
-        str | None, typer.Option("--lease", metavar="TIME", help="How long it may run: 8h, 30d.")
-    ] = None,
+    lease: LeaseOption = None,
     on_behalf_of: Annotated[
         str | None, typer.Option("--on-behalf-of", metavar="ISSUER#SUBJECT", help="For whom, if not for you.")
     ] = None,
+    launch_by: LaunchByOption = None,
+    break_glass: Annotated[
+        bool,
+        typer.Option(
+            "--break-glass", help="Launch it at once; others are told, and must review it afterwards."
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Ask what would happen; nothing is stored.")
     ] = False,
@@ -64,12 +76,13 @@ def submit(
         str | None,
         typer.Option("--idempotency-key", metavar="KEY", help="The same key asks for the same launch."),
     ] = None,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask for a launch."""
+    """Ask for a launch; to break the glass it shows what that does, and asks."""
     if dry_run and wait:
         raise typer.BadParameter("a dry run makes nothing to wait for")
-    limit, behalf = _seconds(timeout), _actor(on_behalf_of)
+    limit, behalf, by = _seconds(timeout), typed.somebody(on_behalf_of), typed.moment(launch_by)
     given = [parameters.split(one) for one in parameter or ()]
     with desk(context).client() as client:
         asked: dict[str, Any] = {
@@ -79,13 +92,20 @@ def submit(
             "name": name,
             "lease": lease,
             "on_behalf_of": behalf,
+            "launch_by": by,
+            "break_glass": break_glass,
         }
+        shown = {name: asked[name] for name in ("name", "reason", "cost_center", "break_glass")}
         if dry_run:
             answer = client.dry_run(template, **asked)
-            shown = {"name": name, "reason": reason, "cost_center": cost_center}
             screen.print_json(answer) if as_json else screen.show(views.dry_run(answer, shown))
             return
-        launch = _submitted(client, template, asked, idempotency_key or new_idempotency_key())
+        if break_glass and not yes:
+            answer = client.dry_run(template, **asked)
+            (screen.tell if as_json else screen.show)(views.dry_run(answer, shown))
+            confirm("Break the glass?")
+        key = idempotency_key or new_idempotency_key()
+        launch = asked_once(key, lambda: client.submit(template, **asked, idempotency_key=key))
         if wait:
             screen.tell(screen.line(launch["id"]))
             launch = _wait(desk(context), client, launch["id"], limit)
@@ -172,7 +192,13 @@ def show(context: typer.Context, launch_id: IdArgument, as_json: JsonOption = Fa
     """Show all of one launch."""
     with desk(context).client() as client:
         launch = client.launch(launch_id)
-    screen.print_json(launch) if as_json else screen.show(views.whole(launch))
+        files = None if as_json else policy_changes(client, launch)
+    screen.print_json(launch) if as_json else screen.show(views.whole(launch, files))
+
+
+def policy_changes(client: Client, launch: Json) -> dict[str, str] | None:
+    """Return the difference that a change of policy makes, by file; None if it is another launch."""
+    return client.difference(launch["id"]) if views.changes_policy(launch) else None
 
 
 def events(context: typer.Context, launch_id: IdArgument, as_json: JsonOption = False) -> None:
@@ -236,10 +262,10 @@ def _change(context: typer.Context, launch_id: str, command: Change, as_json: bo
     screen.print_json(launch) if as_json else screen.show(views.brief(launch))
 
 
-def _submitted(client: Client, template: str, asked: Mapping[str, Any], key: str) -> Json:
-    """Submit, and if no answer comes say how to ask again without asking twice."""
+def asked_once(key: str, ask: Callable[[], Json]) -> Json:
+    """Ask under an Idempotency-Key, and if no answer comes say how to ask again without asking twice."""
     try:
-        return client.submit(template, **asked, idempotency_key=key)
+        return ask()
     except NoAnswerError:
         screen.tell(
             screen.line(
@@ -287,13 +313,6 @@ def _seconds(text: str) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
-def _actor(key: str | None) -> Actor | None:
-    try:
-        return Actor.parse(key) if key is not None else None
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
 def _told(data: Mapping[str, Any]) -> str:
     """Return what an event says beyond the launch that it is of."""
     said = {name: value for name, value in data.items() if name != "launch" and value is not None}
@@ -303,6 +322,9 @@ def _told(data: Mapping[str, Any]) -> str:
 def _word(value: Any) -> str:
     if isinstance(value, dict) and value.keys() == {"issuer", "subject"}:
         return screen.actor(value)
+    if isinstance(value, dict) and value.keys() == {"path", "before", "after"}:
+        was, becomes = ("none" if one is None else one for one in (value["before"], value["after"]))
+        return f"({value['path']}: {was} -> {becomes})"
     if isinstance(value, list):
         return " ".join(map(_word, value)) or "-"
     return value if isinstance(value, str) else json.dumps(value)

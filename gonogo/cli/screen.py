@@ -108,6 +108,16 @@ class _Folded:
         return Measurement.get(console, options, self._cell)
 
 
+def columns(rows: Iterable[Sequence[RenderableType]]) -> Table:
+    """Return values side by side, each in its own column, however long they are."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for row in rows:
+        grid.add_row(*map(_Folded, row))
+    for column in grid.columns:
+        column.overflow = "fold"
+    return grid
+
+
 def when(text: str | None) -> str:
     """Return a time of the API (RFC 3339) in UTC, to the minute."""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import httpx
@@ -104,3 +104,15 @@ def problem(status: int, slug: str, detail: str = "", **more: Any) -> httpx.Resp
     """Return a problem document."""
     body = {"type": f"urn:gonogo:problem:{slug}", "title": slug, "status": status, "detail": detail, **more}
     return httpx.Response(status, json=body, headers={"content-type": "application/problem+json"})
+
+
+NASTY = "\x1b[2J\x1b]0;x\x07[red]x[/red] \u202egnp.exe \u200b\u2066\x9b31m :smile: \\"
+
+
+def nasty(value: Any, but: Collection[str] = ()) -> Any:
+    """Return the value with something nasty in every text but times, numbers and what stands under these keys."""
+    if isinstance(value, str) and not value[:1].isdigit():
+        return value + NASTY
+    if isinstance(value, dict):
+        return {key: inner if key in but else nasty(inner, but) for key, inner in value.items()}
+    return [nasty(one, but) for one in value] if isinstance(value, list) else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import httpx
@@ -15,6 +16,8 @@ from tests.cli.shell import URL, Answers, problem
 
 ASKED: dict[str, Any] = {"reason": "a page", "cost_center": "marketing"}
 TOKEN = "t0k3n"
+SOON = datetime(2026, 12, 1, 8, tzinfo=UTC)
+SOMEBODY = Actor("https://i.example.com/a b", "s#1")
 LAUNCH = {"id": "l-abc", "state": "PENDING"}
 BUSY = problem(503, "busy", "Try again.")
 CUT = httpx.ReadError("cut off")
@@ -115,6 +118,22 @@ def test_what_is_not_idempotent_is_asked_once(path, call, failure):
             "POST /v1/launches/l-abc/decisions",
             lambda gonogo: gonogo.decide("l-abc", gate="lead", verdict="approve", digest="0" * 64),
         ),
+        (
+            "POST /v1/launches/l-abc/decisions",
+            lambda gonogo: gonogo.decide("l-abc", gate="scan", verdict="pass", digest="0" * 64),
+        ),
+        ("POST /v1/launches/l-abc/notes", lambda gonogo: gonogo.note("l-abc", gate="scan", text="40 %")),
+        ("POST /v1/decisions", lambda gonogo: gonogo.note_by_token("gng_x", "40 %")),
+        ("POST /v1/launches/l-abc/amend", lambda gonogo: gonogo.amend("l-abc", lease="7d")),
+        (
+            "POST /v1/launches/l-abc/offers",
+            lambda gonogo: gonogo.offer("l-abc", gate="lead", digest="0" * 64, lease="7d"),
+        ),
+        ("POST /v1/launches/l-abc/accept", lambda gonogo: gonogo.accept("l-abc", "0" * 64)),
+        ("GET /v1/launches/l-abc/why", lambda gonogo: gonogo.why("l-abc")),
+        ("GET /v1/delegation", lambda gonogo: gonogo.delegation()),
+        ("PUT /v1/delegation", lambda gonogo: gonogo.delegate(SOMEBODY, until=SOON)),
+        ("DELETE /v1/delegation", lambda gonogo: gonogo.end_delegation()),
     ],
 )
 def test_what_is_idempotent_is_repeated(route, call):
@@ -256,3 +275,114 @@ def test_it_closes():
         pass
     with pytest.raises(RuntimeError, match="closed"):
         gonogo.policy()
+
+
+def sent(there: Answers) -> list[Any]:
+    """Return the JSON of every request."""
+    return [json.loads(request.content) for request in there.asked]
+
+
+def test_an_amendment_says_what_changes_and_nothing_else():
+    """What is left out stays as it is; a parameter that is None is asked for by name, to lose its value."""
+    gonogo, there, _ = client({"POST /v1/launches/l-abc/amend": LAUNCH})
+    assert gonogo.amend("l-abc", parameters={"count": None}) == LAUNCH
+    gonogo.amend("l-abc", lease="7d", reason="less", cost_center="it", name="n", launch_by=SOON)
+    gonogo.amend("l-abc")
+    assert sent(there) == [
+        {"parameters": {"count": None}},
+        {
+            "lease": "7d",
+            "reason": "less",
+            "cost_center": "it",
+            "name": "n",
+            "launch_by": "2026-12-01T08:00:00+00:00",
+        },
+        {},
+    ]
+
+
+def test_an_offer_is_bound_to_what_was_shown():
+    """An approver says go to less than what they saw, not than what it has become."""
+    gonogo, there, _ = client(
+        {"POST /v1/launches/l-abc/offers": LAUNCH, "POST /v1/launches/l-abc/accept": LAUNCH}
+    )
+    gonogo.offer("l-abc", gate="lead", digest="a" * 64, parameters={"count": 1}, comment="enough")
+    gonogo.accept("l-abc", "b" * 64)
+    assert sent(there) == [
+        {"gate": "lead", "digest": "a" * 64, "parameters": {"count": 1}, "comment": "enough"},
+        {"digest": "b" * 64},
+    ]
+
+
+def test_a_broken_glass_is_asked_for_in_so_many_words():
+    """A request that does not say so must never read as one."""
+    gonogo, there, _ = client({"POST /v1/launches": LAUNCH})
+    gonogo.submit("web-small", **ASKED, break_glass=True, launch_by=SOON)
+    gonogo.dry_run("web-small", **ASKED, break_glass=True)
+    gonogo.submit("web-small", **ASKED)
+    assert [one.get("break_glass") for one in sent(there)] == [True, True, None]
+    assert sent(there)[0]["launch_by"] == "2026-12-01T08:00:00+00:00"
+    assert "break_glass" not in sent(there)[2]
+
+
+def test_a_delegation_names_people_by_issuer_and_subject():
+    """A `#` that is not escaped would cut the query short: the delegation would be one's own."""
+    gonogo, there, _ = client(
+        {"PUT /v1/delegation": {}, "GET /v1/delegation": {}, "DELETE /v1/delegation": {}}
+    )
+    gonogo.delegate(SOMEBODY, until=SOON, since=SOON - timedelta(days=1), of=SOMEBODY)
+    gonogo.delegation(SOMEBODY)
+    gonogo.end_delegation(SOMEBODY)
+    gonogo.delegate(SOMEBODY, until=SOON.astimezone(timezone(timedelta(hours=1))))
+    assert [request.url.params.get("of") for request in there.asked] == [*[SOMEBODY.key] * 3, None]
+    assert json.loads(there.asked[0].content) == {
+        "to": {"issuer": SOMEBODY.issuer, "subject": SOMEBODY.subject},
+        "until": "2026-12-01T08:00:00+00:00",
+        "since": "2026-11-30T08:00:00+00:00",
+    }
+    assert json.loads(there.asked[3].content)["until"] == "2026-12-01T09:00:00+01:00"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda gonogo, at: gonogo.submit("web-small", **ASKED, launch_by=at),
+        lambda gonogo, at: gonogo.amend("l-abc", launch_by=at),
+        lambda gonogo, at: gonogo.delegate(SOMEBODY, until=at),
+        lambda gonogo, at: gonogo.delegate(SOMEBODY, until=SOON, since=at),
+    ],
+)
+def test_a_time_of_no_zone_is_refused_before_it_is_sent(call):
+    """Whether eight o'clock is theirs or ours decides whether it is launched."""
+    gonogo, there, _ = client({})
+    with pytest.raises(ValueError, match="no time zone"):
+        call(gonogo, SOON.replace(tzinfo=None))
+    assert there.asked == []
+
+
+def test_a_policy_is_asked_for_once_whatever_is_lost():
+    """Two launches for one change are one too many: the second would fail when the first is in force."""
+    gonogo, there, _ = client({"PUT /v1/policy": [CUT, BUSY, httpx.Response(202, json=LAUNCH)]})
+    assert gonogo.propose_policy({"gates.toml": "x"}, reason="r") == LAUNCH
+    assert len({request.headers["Idempotency-Key"] for request in there.asked}) == 1
+    assert sent(there) == [{"files": {"gates.toml": "x"}, "reason": "r"}] * 3
+    gonogo.propose_policy({"gates.toml": "x"}, reason="r", idempotency_key="mine")
+    assert there.asked[-1].headers["Idempotency-Key"] == "mine"
+
+
+def test_a_note_by_token_sends_no_bearer_and_no_verdict():
+    """A system that holds nothing but its token can say how far it is, and decides nothing by it."""
+    gonogo, there, _ = client({"POST /v1/decisions": LAUNCH})
+    assert gonogo.note_by_token("gng_abc", "40 % done") == LAUNCH
+    assert "Authorization" not in there.asked[0].headers
+    assert sent(there) == [{"token": "gng_abc", "note": "40 % done"}]
+
+
+def test_another_policy_and_its_difference_can_be_read():
+    """An approver reads what would be in force, and what that changes."""
+    gonogo, there, _ = client(
+        {"GET /v1/policy": {"bundle": "b"}, "GET /v1/launches/l-abc/diff": {"files": {"gates.toml": "+x"}}}
+    )
+    assert gonogo.policy("a" * 64) == {"bundle": "b"}
+    assert gonogo.difference("l-abc") == {"gates.toml": "+x"}
+    assert there.asked[0].url.params["bundle"] == "a" * 64

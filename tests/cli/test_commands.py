@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gonogo.client import Client, ProblemError
-from tests.cli.shell import URL, Answers, Shell, problem
+from tests.cli.shell import NASTY, URL, Answers, Shell, nasty, problem
 from tests.functions.world import World
 
 WHY = ("--reason", "a page for the fair", "--cost-center", "marketing")
@@ -140,6 +140,37 @@ def test_deciding_ones_own_launch_is_refused(shell: Shell):
         ("submit", "web-small", *WHY, "-p", "count:=two"),
         ("submit", "web-small", *WHY, "-p", "count:=1", "-p", "count:=2"),
         ("submit", "web-small"),
+        ("submit", "web-small", *WHY, "--launch-by", "tomorrow"),
+        ("submit", "web-small", *WHY, "--launch-by", "2026-12-01T08:00"),
+        ("submit", "web-small", *WHY, "--launch-by", "0001-01-01T00:00+12:00"),
+        ("amend", "l-abc"),
+        ("amend", "l-abc", "--yes"),
+        ("amend", "../inbox", "--lease", "7d"),
+        ("amend", "l-abc", "-p", "count"),
+        ("amend", "l-abc", "--launch-by", "2026-12-01"),
+        ("offer", "l-abc", "--lease", "7d"),
+        ("offer", "l-abc", "lead"),
+        ("offer", "l-abc", "lead", "--comment", "less"),
+        ("offer", "l-abc", "lead", "-p", "=1"),
+        ("accept", "a/b"),
+        ("accept", "l-abc", "d", "e"),
+        ("why",),
+        ("why", "../inbox"),
+        ("note", "l-abc", "scan"),
+        ("note", "l-abc", "scan", " "),
+        ("note", "..", "scan", "40 %"),
+        ("delegate", "finance", "--until", "2026-12-01T08:00Z"),
+        ("delegate", "https://i#s"),
+        ("delegate", "https://i#s", "--until", "friday"),
+        ("delegate", "https://i#s", "--until", "2026-12-01"),
+        ("delegate", "https://i#s", "--until", "2026-12-01T08:00Z", "--from", "now"),
+        ("delegate", "https://i#s", "--until", "2026-12-01T08:00Z", "--of", "lead"),
+        ("delegate", "--until", "2026-12-01T08:00Z"),
+        ("delegate", "--from", "2026-12-01T08:00Z"),
+        ("delegate", "https://i#s", "--end"),
+        ("delegate", "--end", "--until", "2026-12-01T08:00Z"),
+        ("policy", "propose", "policy"),
+        ("policy", "propose", "no-such-folder", "--reason", "x"),
         ("list", "--state", "RUNNING", "--requester", "me"),
         ("list", "--state", "ASLEEP"),
         ("list", "--limit", "0"),
@@ -355,17 +386,6 @@ def test_somebody_elses_launch_is_asked_for_by_issuer_and_subject():
 
 
 # -- what others wrote ---------------------------------------------------------------------------
-
-NASTY = "\x1b[2J\x1b]0;x\x07[red]x[/red] \u202egnp.exe \u200b\u2066\x9b31m :smile: \\"
-
-
-def nasty(value: Any) -> Any:
-    """Return the value with something nasty in every text but times and numbers."""
-    if isinstance(value, str) and not value[:1].isdigit():
-        return value + NASTY
-    if isinstance(value, dict):
-        return {key: nasty(inner) for key, inner in value.items()}
-    return [nasty(one) for one in value] if isinstance(value, list) else value
 
 
 def test_what_others_wrote_cannot_steer_the_terminal(world: World, shell: Shell):
