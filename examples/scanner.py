@@ -50,7 +50,10 @@ class Scanner(BaseHTTPRequestHandler):
 
 def decide(data: dict[str, Any]) -> None:
     """Say how far it is, look at the launch, and decide by the token; asking twice changes nothing."""
-    launch, decisions = data["launch"], data["link"].split("decide#")[0].split("launches/")[0] + "v1/decisions"
+    launch, decisions = (
+        data["launch"],
+        data["link"].split("decide#")[0].split("launches/")[0] + "v1/decisions",
+    )
     say(decisions, {"token": data["token"], "note": f"Looking at {launch['template']}."})
     costs = Decimal(launch["price"]["monthly"])
     verdict = "pass" if costs <= LIMIT else "fail"

@@ -33,7 +33,9 @@ app = typer.Typer(
     epilog="Set GONOGO_URL, and GONOGO_TOKEN or GONOGO_TOKEN_COMMAND. It leaves with 0 when done, 1 when"
     " refused or failed, 2 when used wrongly, 3 when a wait took too long.",
 )
-policy = typer.Typer(no_args_is_help=True, help="Check, publish, propose and show the policy.")
+policy = typer.Typer(
+    no_args_is_help=True, help="Check, test, replay, publish, propose and show the policy."
+)
 
 
 def _version(asked: bool) -> None:
@@ -84,6 +86,8 @@ app.command("terminate")(launches.terminate)
 app.command("templates")(launches.templates)
 app.add_typer(policy, name="policy")
 policy.command("check")(policies.check)
+policy.command("test")(policies.run_cases)
+policy.command("replay")(policies.replay)
 policy.command("publish")(policies.publish)
 policy.command("propose")(propose.propose)
 policy.command("show")(policies.show)

@@ -1,4 +1,4 @@
-"""Commands about the policy: check a bundle where it is written, put it in force, see what is in force."""
+"""Commands about the policy: check, test and replay a bundle where it is written, put it in force, see it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +15,12 @@ from rich.text import Text
 
 from gonogo.cli import screen
 from gonogo.cli.desk import Exit, JsonOption, YesOption, desk
+from gonogo.cli.launches import gather
 from gonogo.core.errors import BundleRefusedError, GonogoError
+from gonogo.core.states import State
 
 if TYPE_CHECKING:
+    from gonogo.client import Client, Json
     from gonogo.ports import Items
     from gonogo.service.policy_cases import Report, Result
 
@@ -40,6 +44,88 @@ def check(context: typer.Context, folder: FolderArgument, as_json: JsonOption = 
         _note(folders.left_out(folder, files), files)
     if not report.holds:
         raise typer.Exit(Exit.REFUSED)
+
+
+def run_cases(context: typer.Context, folder: FolderArgument, as_json: JsonOption = False) -> None:
+    """Run the cases of a bundle's tests.toml, and nothing else."""
+    _, report = _checked(context, folder, only_cases=True)
+    if as_json:
+        screen.print_json(_as_json(report))
+    else:
+        _show(report)
+    if not report.holds:
+        raise typer.Exit(Exit.REFUSED)
+
+
+def replay(
+    context: typer.Context,
+    folder: FolderArgument,
+    *,
+    last: Annotated[
+        int, typer.Option("--last", metavar="N", min=1, max=10_000, help="How many launches, newest first.")
+    ] = 100,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which of the last launches would be judged otherwise by this bundle; nothing is changed."""
+    from gonogo.cli import folder as folders  # brings Cedar
+    from gonogo.core import policy
+    from gonogo.service import policy_replay
+
+    try:
+        bundle = policy.accept(folders.read(folder))
+    except BundleRefusedError as error:
+        for fault in error.faults:
+            screen.tell(screen.line(fault, "red"))
+        raise typer.Exit(Exit.REFUSED) from error
+    with desk(context).client() as client:
+        past = [policy_replay.read(client.launch(one)) for one in _newest(client, last)]
+    found = policy_replay.compare(bundle, past)
+    if as_json:
+        screen.print_json(
+            {
+                "bundle": bundle.digest,
+                "launches": len(past),
+                "differences": [
+                    {
+                        "launch": one.id,
+                        "requester": {"issuer": one.requester.issuer, "subject": one.requester.subject},
+                        "template": one.template,
+                        "then": {"outcome": one.then.outcome, "gates": list(one.then.gates)},
+                        "now": {"outcome": one.now.outcome, "gates": list(one.now.gates)},
+                        "reason": one.now.reason,
+                    }
+                    for one in found
+                ],
+            }
+        )
+        return
+    if found:
+        rows = [
+            (
+                screen.line(one.id),
+                screen.line(one.requester.key),
+                screen.line(one.template),
+                screen.line(f"{one.then.words} -> {one.now.words}"),
+                screen.line(one.now.reason),
+            )
+            for one in found
+        ]
+        screen.show(screen.table("LAUNCH", "REQUESTER", "TEMPLATE", "THEN -> NOW", "", wrap="", rows=rows))
+    screen.show(screen.line(f"{len(found)} of {len(past)} launches would be judged otherwise."))
+
+
+def _newest(client: Client, last: int) -> list[str]:
+    """Return the ids of the newest launches, whatever their state, newest first."""
+    found: list[tuple[str, str]] = []
+    for state in State:
+        page = partial(_page, client, state)
+        found += [(one["at"], one["id"]) for one in gather(page, last)[0]]
+    # a launch that changed its state meanwhile stands in two lists
+    return list(dict.fromkeys(id_ for _, id_ in sorted(found, reverse=True)))[:last]
+
+
+def _page(client: Client, state: State, cursor: str | None, size: int) -> Json:
+    return client.launches(state=state, cursor=cursor, limit=size)
 
 
 def publish(
@@ -120,7 +206,9 @@ def show(context: typer.Context, as_json: JsonOption = False) -> None:
     )
 
 
-def _checked(context: typer.Context, folder: Path) -> tuple[dict[str, str], Report]:
+def _checked(
+    context: typer.Context, folder: Path, *, only_cases: bool = False
+) -> tuple[dict[str, str], Report]:
     from gonogo.cli import folder as folders  # brings Cedar
     from gonogo.cli import offline
     from gonogo.service import policy_cases
@@ -129,7 +217,8 @@ def _checked(context: typer.Context, folder: Path) -> tuple[dict[str, str], Repo
         files = folders.read(folder)
     except BundleRefusedError as error:
         return {}, policy_cases.Report(digest="", faults=error.faults, results=())
-    return files, policy_cases.check(files, offline.resolver, desk(context).now())
+    look = policy_cases.run if only_cases else policy_cases.check
+    return files, look(files, offline.resolver, desk(context).now())
 
 
 def _table(name: str, region: str) -> Items:
@@ -212,6 +301,10 @@ def _result(result: Result) -> Text:
         result.case.name,
         f"      expected {_words(expect.outcome, expect.gates)}",
         f"      answered {_words(answer.outcome, answer.gates)}",
+        *(
+            f"      {gate}: expected {' '.join(sorted(names))}, decided by {' '.join(answer.approvers.get(gate, ()))}"
+            for gate, names in sorted(expect.approvers.items())
+        ),
         *([f"      {answer.reason}"] if answer.reason else []),
     ]
     return Text.assemble(("FAIL  ", "red"), screen.block("\n".join(map(screen.visible, lines))))
@@ -243,7 +336,11 @@ def _as_json(report: Report) -> dict[str, Any]:
                 "name": one.case.name,
                 "holds": one.holds,
                 "expected": {"outcome": one.case.expect.outcome, "gates": sorted(one.case.expect.gates)},
-                "answered": {"outcome": one.answer.outcome, "gates": sorted(one.answer.gates)},
+                "answered": {
+                    "outcome": one.answer.outcome,
+                    "gates": sorted(one.answer.gates),
+                    "approvers": {gate: list(names) for gate, names in one.answer.approvers.items()},
+                },
                 "reason": one.answer.reason,
             }
             for one in report.results

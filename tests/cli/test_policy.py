@@ -14,6 +14,7 @@ from tests.cli.shell import Answers, Shell
 from tests.functions.world import World, example
 
 CASES = "tests.toml"
+TRAINING = 'cost_center = "training"\n'
 ENGINEER = 'subject = "x"\nclaims = { groups = ["eng"] }'
 
 
@@ -210,6 +211,108 @@ def test_a_file_that_is_no_text_is_a_fault(offline: Shell, bundle: Path):
     result = offline("policy", "check", str(bundle))
     assert result.exit_code == 1
     assert "gates.toml" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("case", "holds"),
+    [
+        ('break_glass = true\nexpect = { outcome = "break_glass", gates = ["review"] }', True),
+        ('break_glass = true\nexpect = { outcome = "direct" }', False),
+        (
+            f'{TRAINING}committed = "20000.00"\nexpect = {{ outcome = "gates", gates = ["lead", "finance"] }}',
+            True,
+        ),
+        (
+            'cost_center = "training"\ncommitted = "900.00"\nexpect = { outcome = "gates", gates = ["lead"] }',
+            True,
+        ),
+        ('expect = { outcome = "gates", gates = ["lead"], approvers = { lead = ["lead"] } }', True),
+        ('expect = { outcome = "gates", gates = ["lead"], approvers = { lead = ["lead", "ops"] } }', False),
+        ('expect = { outcome = "gates", gates = ["lead"], approvers = { lead = [] } }', False),
+    ],
+)
+def test_a_case_of_glass_budget_and_approvers(offline: Shell, bundle: Path, case, holds):
+    """Who may decide, and what a budget has left, are answers that an edit can change unseen."""
+    (bundle / CASES).write_text(f'[[case]]\nname = "mine"\ntemplate = "web-small"\nperson = "dev"\n{case}\n')
+    result = offline("policy", "test", str(bundle))
+    assert result.exit_code == (0 if holds else 1), result.output
+    assert ("1 cases hold" in result.stdout) is holds
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        'cost_center = "x"\ncommitted = "1"\nexpect = { outcome = "direct" }',
+        'expect = { outcome = "break_glass" }',
+        'expect = { outcome = "gates", gates = ["lead"], approvers = { finance = ["finance"] } }',
+        'expect = { outcome = "gates", gates = ["lead"], approvers = { lead = ["nobody"] } }',
+    ],
+)
+def test_an_expectation_that_could_never_mean_anything_is_a_fault(offline: Shell, bundle: Path, case):
+    """It leads to the very line, as every fault does."""
+    (bundle / CASES).write_text(f'[[case]]\nname = "mine"\ntemplate = "web-small"\nperson = "dev"\n{case}\n')
+    faults = json.loads(offline("policy", "test", str(bundle), "--json").stdout)["faults"]
+    lines = (bundle / CASES).read_text().splitlines()
+    assert faults
+    for one in faults:
+        assert lines[int(one["pointer"].split(":")[1]) - 1].startswith(("expect", "committed"))
+
+
+def test_only_the_cases_are_run(offline: Shell, bundle: Path):
+    """A template that could not be launched is for `check`; who edits a rule wants its cases."""
+    edit(bundle, "templates/gpu-large.toml", 'http_tokens = "required"', 'http_tokens = "perhaps"')
+    (bundle / CASES).write_text(
+        '[[case]]\nname = "mine"\ntemplate = "web-small"\nperson = "ops"\nexpect = { outcome = "direct" }\n'
+    )
+    assert offline("policy", "check", str(bundle)).exit_code == 1
+    assert offline("policy", "test", str(bundle)).exit_code == 0
+
+
+# -- replaying ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="here")
+def example_to_edit(tmp_path: Path) -> Path:
+    """Give a copy of the example policy as it is, whose people have asked for something."""
+    for name, text in example().items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def test_what_would_be_judged_otherwise_is_shown(world: World, shell: Shell, here: Path):
+    """Before a rule is changed, see whom it would have touched."""
+    small = world.ask()["id"]
+    world.settle()
+    direct = world.ask(who="ops")["id"]
+    same = shell("policy", "replay", str(here))
+    assert same.exit_code == 0, same.output
+    assert "0 of 2 launches would be judged otherwise" in same.stdout
+
+    edit(here, "policies.cedar", 'decimal("500.0")', 'decimal("0.0")')
+    edit(here, "people.toml", 'subject = "ops"', 'subject = "another"')
+    found = json.loads(shell("policy", "replay", str(here), "--json").stdout)
+    assert found["launches"] == 2
+    assert {one["launch"]: (one["then"], one["now"]) for one in found["differences"]} == {
+        small: (
+            {"outcome": "gates", "gates": ["lead"]},
+            {"outcome": "gates", "gates": ["finance", "lead"]},
+        ),
+        direct: ({"outcome": "direct", "gates": []}, {"outcome": "refused", "gates": []}),
+    }
+    shown = " ".join(shell("policy", "replay", str(here)).stdout.split())
+    assert "2 of 2 launches would be judged otherwise" in shown
+    assert "finance" in shown
+    assert json.loads(shell("policy", "replay", str(here), "--last", "1", "--json").stdout)["launches"] == 1
+
+
+def test_a_bundle_that_is_refused_judges_nothing(shell: Shell, here: Path):
+    """Its answers would be no answers."""
+    edit(here, "gates.toml", "stage = 2", "stage = 0")
+    result = shell("policy", "replay", str(here))
+    assert result.exit_code == 1
+    assert "gates.toml:14" in result.stderr
 
 
 # -- publishing -----------------------------------------------------------------------------------
