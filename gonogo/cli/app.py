@@ -33,9 +33,7 @@ app = typer.Typer(
     epilog="Set GONOGO_URL, and GONOGO_TOKEN or GONOGO_TOKEN_COMMAND. It leaves with 0 when done, 1 when"
     " refused or failed, 2 when used wrongly, 3 when a wait took too long.",
 )
-policy = typer.Typer(
-    no_args_is_help=True, help="Check, test, replay, publish, propose and show the policy."
-)
+policy = typer.Typer(no_args_is_help=True, help="Check, test, replay, publish, propose and show the policy.")
 
 
 def _version(asked: bool) -> None:

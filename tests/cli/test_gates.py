@@ -11,10 +11,11 @@ import httpx
 import pytest
 
 from tests.cli.shell import Answers, Gateway, Shell, nasty, problem
-from tests.functions.gated import OVERRUN, SCAN, SCANNER, gated, hooked
+from tests.functions.gated import SCANNER, gated, hooked
 from tests.functions.policy import person
 from tests.functions.world import World
 from tests.functions.world import world as world_of
+from tests.gated import OVERRUN, SCAN
 
 WHY = ("--reason", "a page for the fair", "--cost-center", "training")
 LEAD, FINANCE = "http://gonogo.local#lead", "http://gonogo.local#finance"
