@@ -348,6 +348,14 @@ def test_policy_may_ask_more_before_the_launch(more: tuple[Gate, ...], state: St
     assert_well_told(this)
 
 
+def test_a_review_that_is_asked_more_clears_nothing_twice():
+    """What stands after the launch holds nothing up: the launcher's cue is the one that it has."""
+    before = cleared()
+    this = commands.ask_more(before, gates=(review(),), at=AT + HOUR)
+    assert (told(this), this.cue, this.due_at) == (told(before), before.cue, before.due_at)
+    assert this.gate("review").state is GateState.WAITING
+
+
 def test_what_is_asked_already_is_not_asked_more():
     """The launcher may ask as often as it comes by."""
     this = cleared()
