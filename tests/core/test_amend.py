@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
+import msgspec
 import pytest
 
 from gonogo.core import commands, event
@@ -178,6 +182,16 @@ def test_an_offer_is_less(to: Question, less: bool):  # noqa: FBT001 - a table
     else:
         with pytest.raises(InvalidError):
             offer(asked(), to)
+
+
+@pytest.mark.parametrize(
+    "price", [{"currency": "EUR"}, {"hourly": Decimal("0.03")}, {"worst_case": Decimal(15)}], ids=str
+)
+def test_an_offer_is_cheaper_in_every_way(price: dict[str, Any]):
+    """Another currency compares with nothing, and a lower price by the month may hide a higher one."""
+    dearer = msgspec.structs.replace(ONE, price=msgspec.structs.replace(ONE.price, **price))
+    with pytest.raises(InvalidError, match="costs more"):
+        offer(asked(), dearer)
 
 
 @pytest.mark.parametrize(

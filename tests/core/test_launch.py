@@ -545,6 +545,12 @@ def test_no_claim_without_every_gate(state: GateState):
         claim(forged)
 
 
+def test_no_claim_for_another_digest():
+    """Decisions that count, but on something else, let nothing through."""
+    with pytest.raises(TransitionNotAllowedError, match="lead"):
+        claim(cleared().changed(digest="0" * 64))
+
+
 def test_no_claim_without_the_quorum():
     """A gate that calls itself GO with too few decisions that count is not GO."""
     lead = cleared().gate("lead").voided(frozenset({LEAD}), "forged")
@@ -723,6 +729,15 @@ def test_one_that_starts_is_a_launch_that_runs():
     this = see(see(running("i-1", "i-2"), "stopped", "i-1"), "stopped", "i-2")
     assert this.state is State.STOPPED
     assert see(this, "pending", "i-2").state is State.RUNNING
+
+
+def test_what_is_so_already_is_not_told_again():
+    """A second instance that starts or stops changes nothing that a biller of the launch has not heard."""
+    this = running("i-1", "i-2")
+    assert told(see(this, "pending", "i-2")) == told(running("i-1", "i-2"))
+    this = see(see(this, "stopped", "i-1"), "stopped", "i-2")
+    after = see(this, "terminated", "i-1")
+    assert (after.state, told(after)) == (State.STOPPED, told(this))
 
 
 def test_what_is_gone_stays_gone():
