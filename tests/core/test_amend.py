@@ -310,6 +310,12 @@ def test_only_what_was_offered_is_accepted(to: Question):
         accepted(offer(asked()), to)
 
 
+def test_what_is_asked_already_is_no_offer():
+    """Nobody offered it, so accepting it is no answer to anything."""
+    with pytest.raises(NotFoundError):
+        accepted(asked(), ASKED)
+
+
 def test_an_amendment_ends_all_offers():
     """They were less than something that nobody asks for any more."""
     this = amended(offer(asked()), BRIEF, gate())

@@ -334,6 +334,13 @@ def test_a_cleared_launch_has_waited():
     assert tick(this, AT + 2 * DAY).state is State.PENDING
 
 
+def test_a_review_may_take_longer_than_the_launch_could_wait():
+    """What limits the wait before the launch limits no review after it."""
+    this = approve(launch(gate(), review(expires_after="7d"), waits_until=AT + DAY), LEAD)
+    this = commands.record_started(commands.claim(this, at=AT), resources=("i-1",), at=AT)
+    assert approve(this, LEAD, "review", at=AT + 2 * DAY).gate("review").state is GateState.GO
+
+
 @pytest.mark.parametrize("late", [-SECOND, 0 * SECOND, MINUTE])
 @pytest.mark.parametrize("cleared", [False, True])
 def test_launch_by(late: timedelta, cleared: bool):  # noqa: FBT001 - a table

@@ -356,6 +356,16 @@ def test_what_a_decision_tells():
     assert (data["approvals"], data["quorum"], data["actor"]["subject"]) == (1, 2, "lead")
 
 
+@pytest.mark.parametrize("state", [one for one in State if one is not State.PENDING_APPROVAL])
+def test_a_gate_counts_where_it_stands(state: State):
+    """Even an item that calls a gate open takes no decision on it before, or after, its time."""
+    name = "review" if state not in (State.RUNNING, State.STOPPED, State.TERMINATED) else "before"
+    forged = review() if name == "review" else gate("before")
+    this = LIVES[state]()
+    with pytest.raises(GateNotOpenError):
+        approve(this.changed(gates=(*this.gates, forged.opened(AT))), LEAD, name)
+
+
 # Taking back
 
 
