@@ -98,7 +98,10 @@ def test_a_window_that_never_opens_ends_the_launch():
         days=("mon",),
         holidays=tuple(date(2026, 11, 2) + timedelta(weeks=n) for n in range(60)),
     )
-    assert ticked(launch(timer(None, window=never)), 3 * DAY).state is State.EXPIRED
+    this = launch(timer(None, window=never))
+    with pytest.raises(GateNotOpenError):
+        approve(this, LEAD, "cool")
+    assert ticked(this, 3 * DAY).state is State.EXPIRED
 
 
 def test_a_window_that_has_closed_is_waited_for_again():

@@ -169,6 +169,11 @@ def test_delegations_that_are_refused(to: Actor, since: timedelta, until: timede
         set_(to, since, until)
 
 
+def test_ninety_days_are_the_most():
+    """The longest absence is still one."""
+    assert set_(until=90 * DAY).holds(AT + 90 * DAY - SECOND)
+
+
 def test_setting_it_twice_is_once_and_another_replaces_it():
     """One item a person: whoever delegates anew has withdrawn the one before."""
     first = set_()

@@ -418,6 +418,8 @@ def test_taking_back_twice_is_taking_back_once():
     this = revoke(awaiting(), LEAD)
     assert revoke(this, LEAD, at=AT + HOUR) is this
     assert revoke(approve(this, LEAD), LEAD) is not this
+    with pytest.raises(GateNotOpenError, match="without a decision of yours"):
+        revoke(this, LEAD2)
 
 
 def test_a_no_is_not_taken_back():
