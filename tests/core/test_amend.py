@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
+import msgspec
 import pytest
 
 from gonogo.core import commands, event
@@ -181,6 +185,16 @@ def test_an_offer_is_less(to: Question, less: bool):  # noqa: FBT001 - a table
 
 
 @pytest.mark.parametrize(
+    "price", [{"currency": "EUR"}, {"hourly": Decimal("0.03")}, {"worst_case": Decimal(15)}], ids=str
+)
+def test_an_offer_is_cheaper_in_every_way(price: dict[str, Any]):
+    """Another currency compares with nothing, and a lower price by the month may hide a higher one."""
+    dearer = msgspec.structs.replace(ONE, price=msgspec.structs.replace(ONE.price, **price))
+    with pytest.raises(InvalidError, match="costs more"):
+        offer(asked(), dearer)
+
+
+@pytest.mark.parametrize(
     ("by", "eligible", "error"),
     [
         (DEV, frozenset({DEV}), SelfApprovalError),
@@ -296,6 +310,12 @@ def test_only_what_was_offered_is_accepted(to: Question):
         accepted(offer(asked()), to)
 
 
+def test_what_is_asked_already_is_no_offer():
+    """Nobody offered it, so accepting it is no answer to anything."""
+    with pytest.raises(NotFoundError):
+        accepted(asked(), ASKED)
+
+
 def test_an_amendment_ends_all_offers():
     """They were less than something that nobody asks for any more."""
     this = amended(offer(asked()), BRIEF, gate())
@@ -346,6 +366,14 @@ def test_policy_may_ask_more_before_the_launch(more: tuple[Gate, ...], state: St
     assert (this.state, this.approvers, len(this.gates)) == (state, (LEAD, LEAD2), 2)
     assert this.gate(more[0].name).round in (1, 2)
     assert_well_told(this)
+
+
+def test_a_review_that_is_asked_more_clears_nothing_twice():
+    """What stands after the launch holds nothing up: the launcher's cue is the one that it has."""
+    before = cleared()
+    this = commands.ask_more(before, gates=(review(),), at=AT + HOUR)
+    assert (told(this), this.cue, this.due_at) == (told(before), before.cue, before.due_at)
+    assert this.gate("review").state is GateState.WAITING
 
 
 def test_what_is_asked_already_is_not_asked_more():

@@ -98,7 +98,10 @@ def test_a_window_that_never_opens_ends_the_launch():
         days=("mon",),
         holidays=tuple(date(2026, 11, 2) + timedelta(weeks=n) for n in range(60)),
     )
-    assert ticked(launch(timer(None, window=never)), 3 * DAY).state is State.EXPIRED
+    this = launch(timer(None, window=never))
+    with pytest.raises(GateNotOpenError):
+        approve(this, LEAD, "cool")
+    assert ticked(this, 3 * DAY).state is State.EXPIRED
 
 
 def test_a_window_that_has_closed_is_waited_for_again():
@@ -332,6 +335,13 @@ def test_a_cleared_launch_has_waited():
     """The time at gates is over once all said go."""
     this = approve(launch(gate(), waits_until=AT + DAY), LEAD)
     assert tick(this, AT + 2 * DAY).state is State.PENDING
+
+
+def test_a_review_may_take_longer_than_the_launch_could_wait():
+    """What limits the wait before the launch limits no review after it."""
+    this = approve(launch(gate(), review(expires_after="7d"), waits_until=AT + DAY), LEAD)
+    this = commands.record_started(commands.claim(this, at=AT), resources=("i-1",), at=AT)
+    assert approve(this, LEAD, "review", at=AT + 2 * DAY).gate("review").state is GateState.GO
 
 
 @pytest.mark.parametrize("late", [-SECOND, 0 * SECOND, MINUTE])

@@ -81,7 +81,7 @@ def test_a_seat_and_a_person_count_once(said: list[tuple[Actor, ...]], approvals
     this = launch(gate(quorum=3))
     for by, *instead_of in said:
         this = go(this, by, *instead_of)
-    assert this.gate("lead").approvals == approvals
+    assert this.gate("lead").approvals == len(this.gate("lead").counting) == approvals
     assert (this.state is State.PENDING) == (approvals == 3)
 
 
@@ -167,6 +167,11 @@ def test_delegations_that_are_refused(to: Actor, since: timedelta, until: timede
     """Not to oneself, not for no time, not for the past, and not for so long that it is forgotten."""
     with pytest.raises(InvalidError):
         set_(to, since, until)
+
+
+def test_ninety_days_are_the_most():
+    """The longest absence is still one."""
+    assert set_(until=90 * DAY).holds(AT + 90 * DAY - SECOND)
 
 
 def test_setting_it_twice_is_once_and_another_replaces_it():

@@ -356,6 +356,16 @@ def test_what_a_decision_tells():
     assert (data["approvals"], data["quorum"], data["actor"]["subject"]) == (1, 2, "lead")
 
 
+@pytest.mark.parametrize("state", [one for one in State if one is not State.PENDING_APPROVAL])
+def test_a_gate_counts_where_it_stands(state: State):
+    """Even an item that calls a gate open takes no decision on it before, or after, its time."""
+    name = "review" if state not in (State.RUNNING, State.STOPPED, State.TERMINATED) else "before"
+    forged = review() if name == "review" else gate("before")
+    this = LIVES[state]()
+    with pytest.raises(GateNotOpenError):
+        approve(this.changed(gates=(*this.gates, forged.opened(AT))), LEAD, name)
+
+
 # Taking back
 
 
@@ -408,6 +418,8 @@ def test_taking_back_twice_is_taking_back_once():
     this = revoke(awaiting(), LEAD)
     assert revoke(this, LEAD, at=AT + HOUR) is this
     assert revoke(approve(this, LEAD), LEAD) is not this
+    with pytest.raises(GateNotOpenError, match="without a decision of yours"):
+        revoke(this, LEAD2)
 
 
 def test_a_no_is_not_taken_back():
@@ -543,6 +555,12 @@ def test_no_claim_without_every_gate(state: GateState):
     forged = cleared().changed(gates=(cleared().gate("lead").closed(state),))
     with pytest.raises(TransitionNotAllowedError, match="lead"):
         claim(forged)
+
+
+def test_no_claim_for_another_digest():
+    """Decisions that count, but on something else, let nothing through."""
+    with pytest.raises(TransitionNotAllowedError, match="lead"):
+        claim(cleared().changed(digest="0" * 64))
 
 
 def test_no_claim_without_the_quorum():
@@ -723,6 +741,15 @@ def test_one_that_starts_is_a_launch_that_runs():
     this = see(see(running("i-1", "i-2"), "stopped", "i-1"), "stopped", "i-2")
     assert this.state is State.STOPPED
     assert see(this, "pending", "i-2").state is State.RUNNING
+
+
+def test_what_is_so_already_is_not_told_again():
+    """A second instance that starts or stops changes nothing that a biller of the launch has not heard."""
+    this = running("i-1", "i-2")
+    assert told(see(this, "pending", "i-2")) == told(running("i-1", "i-2"))
+    this = see(see(this, "stopped", "i-1"), "stopped", "i-2")
+    after = see(this, "terminated", "i-1")
+    assert (after.state, told(after)) == (State.STOPPED, told(this))
 
 
 def test_what_is_gone_stays_gone():
