@@ -159,6 +159,43 @@ def _import_cpu(code: str) -> float:
     return min(float(run.stdout) for run in runs)
 
 
+POLICIES = 100
+
+
+def decision() -> Row:
+    """Time a decision on a developer's request with a hundred policies, the bundle loaded; the least of many."""
+    from gonogo.core import policy
+    from tests.core.builders import DEV, also, asked, bundle, principal
+
+    more = "\n".join(
+        f'permit (principal in Group::"leads", action == Action::"{action}", resource == {kind}::"{name}")'
+        f' when {{ context.monthly_cost.greaterThan(decimal("{number}.0")) }};'
+        for number in range(POLICIES)
+        for action, kind, name in [_FILLERS[number % len(_FILLERS)]]
+    )
+    most = POLICIES - len(bundle().policies)
+    made = bundle(policies=also("\n".join(more.splitlines()[:most])))
+    if len(made.policies) != POLICIES:
+        raise RuntimeError(f"there are {len(made.policies)} policies")
+    question, asker = asked(made), principal(DEV)
+    (least,) = cpu(lambda: policy.judge(made, asker, question))
+    return Row(
+        f"policy decision at {POLICIES} policies, bundle loaded",
+        "<= 200 us",
+        f"{least * 1e6:.0f} us",
+        least <= 200e-6,  # noqa: PLR2004 - the bound
+    )
+
+
+_FILLERS = (
+    ("launch", "Template", "web-small"),
+    ("launch", "Template", "gpu-large"),
+    ("approve", "Gate", "lead"),
+    ("approve", "Gate", "finance"),
+)
+"""What the other policies permit: a team's own rules, for each of its templates and gates."""
+
+
 def growth() -> list[Row]:
     """Hold calls and capacity of the common requests at many launches against those at few."""
     at = {count: _costs(count) for count in (FEW, MANY)}
@@ -253,7 +290,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help=f"leave out the table of {MANY:,} launches")
     chosen = parser.parse_args()
-    rows = [*writes_and_cpu(), imports(), *([] if chosen.quick else growth())]
+    rows = [*writes_and_cpu(), imports(), decision(), *([] if chosen.quick else growth())]
     table = Table("what", "bound", "found", "", title="gonogo: the numbers to hold", title_justify="left")
     for row in rows:
         table.add_row(row.what, row.bound, row.found, "holds" if row.holds else "[bold red]DOES NOT HOLD")

@@ -11,14 +11,13 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from enum import Enum
 from typing import Any, TypeVar
 
 import cedarpy
 import jsonschema_rs
 import msgspec
 
-from gonogo.core import duration
+from gonogo.core import bundle_schema, duration
 from gonogo.core.actor import Actor
 from gonogo.core.budget import BudgetRule
 from gonogo.core.bundle import (
@@ -45,7 +44,7 @@ from gonogo.core.errors import BundleRefusedError, Fault
 from gonogo.core.gates import Kind, Place
 from gonogo.core.plan import PriceTable
 
-POLICIES, SCHEMA = "policies.cedar", "schema.cedarschema"
+POLICIES, SCHEMA = "policies.cedar", bundle_schema.FILE
 GATES, PEOPLE, PRICES = "gates.toml", "people.toml", "prices.toml"
 _T = TypeVar("_T")
 _Said = tuple[tuple[Key, ...], str, str]
@@ -112,7 +111,7 @@ def _load(files: Mapping[str, str]) -> Bundle:
     assert gates is not None  # noqa: S101
     assert prices is not None  # noqa: S101
     assert budgets is not None  # noqa: S101
-    takes = _takes(schema)
+    takes = bundle_schema.takes_of(schema)
     known = {
         "Action": set(ACTIONS),
         "Group": set(people.groups),
@@ -124,7 +123,7 @@ def _load(files: Mapping[str, str]) -> Bundle:
     faults += _placed(files, GATES, _gate_faults(gates, people))
     faults += _placed(files, PRICES, _price_faults(prices))
     faults += _placed(files, BUDGETS, _budget_faults(budgets))
-    faults += _schema_faults(files[SCHEMA], schema, takes, budgets)
+    faults += bundle_schema.faults(files[SCHEMA], schema, takes, budgets)
     faults += _policy_faults(cedar, known, gates, people)
     validators: dict[str, Any] = {}
     ready = {name: _closed(template) for name, template in templates.items() if template is not None}
@@ -517,141 +516,6 @@ def _price_faults(prices: PriceTable) -> Iterator[_Said]:
                         "price",
                         f"{engine} {region} {kind!r} costs {price}, which is no price",
                     )
-
-
-# The schema
-
-
-_OF: dict[str, str] = {
-    "launch": "Template",
-    "request": "Template",
-    "break_glass": "Template",
-    "approve": "Gate",
-    "change_policy": "Gate",
-    "act_for": "Person",
-    "delegate": "Person",
-}
-"""What each action is done to."""
-_ENTITIES = ("Group", "Person", "Template", "Gate")
-_BUDGETED = ("launch", "request", "break_glass")
-_NEEDED = ("launch", "request", "approve")
-_ZERO = {"__extn": {"fn": "decimal", "arg": "0.0"}}
-_COSTS = {"hourly_cost": _ZERO, "monthly_cost": _ZERO, "worst_case_cost": _ZERO}
-_ASKED = {
-    **_COSTS,
-    "engine": "",
-    "region": "",
-    "units": [""],
-    "quantity": 0,
-    "lease_hours": 0,
-    "claimed": {"cost_center": "", "reason": "", "name": ""},
-}
-_CONTEXTS: dict[str, dict[str, Any]] = {"Template": _ASKED, "Gate": _COSTS, "Person": {}}
-_BUDGET = {"limit": _ZERO, "estimate": _ZERO, "committed": _ZERO, "remaining": _ZERO, "overrun": False}
-
-
-def _context_of(action: str) -> dict[str, Any]:
-    """Return a context of the shape in which gonogo puts the question."""
-    return {} if action == "change_policy" else _CONTEXTS[_OF[action]]
-
-
-def _schema_faults(
-    text: str, schema: Any, takes: frozenset[str], budgets: Mapping[str, BudgetRule]
-) -> Iterator[Fault]:
-    """Yield where the schema takes what gonogo never gives, or does not take what it gives.
-
-    A policy that waits for something that never comes is skipped without a word: a forbid would forbid nothing.
-    """
-    file = CedarFile(SCHEMA, text)
-    for action in ACTIONS:
-        if action in takes:
-            for rule, detail in _action_faults(schema, action, takes):
-                yield Fault(file.at_word("action", action), rule, detail)
-        elif action in _NEEDED:
-            yield Fault(SCHEMA, "action", f"has no action {action!r}, so nothing could be judged")
-    # what Cedar prints of a schema is without comments, one declaration or attribute a line
-    for line in str(schema).splitlines():
-        yield from _line_faults(file, line)
-    if budgets and "request.budget" not in takes:
-        yield Fault(
-            file.at_word("action", "request"),
-            "budget",
-            "the context of request takes no budget, so nothing could be judged by budgets.toml: see policy/",
-        )
-
-
-def _action_faults(schema: Any, action: str, takes: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Yield (rule, words) of how the schema's action differs from what gonogo asks with it."""
-    context = _context_of(action)
-    if (error := _tried(schema, action, context)) is not None:
-        yield "context", f"does not take what gonogo gives for {action!r}: {error}"
-        return
-    if action in _BUDGETED and f"{action}.budget" not in takes:
-        error = _tried(schema, action, {**context, "budget": _BUDGET}) or ""
-        if _Unknown.BUDGET.value not in error:
-            yield "budget", f"has another budget than gonogo gives for {action!r}: {error}"
-    for kind in _ENTITIES:
-        if kind != _OF[action] and _tried(schema, action, context, of=kind) is None:
-            yield "resource", f"{action!r} is done to a {_OF[action]}, and never to a {kind}"
-        if kind != "Person" and _tried(schema, action, context, by=kind) is None:
-            yield "principal", f"{action!r} is done by a Person, and never by a {kind}"
-
-
-def _line_faults(file: CedarFile, line: str) -> Iterator[Fault]:
-    words = line.split()
-    if words[:1] == ["namespace"]:
-        yield Fault(file.at_word("namespace"), "namespace", "gonogo's entities and actions are in none")
-    if words[:1] == ["entity"]:
-        name = words[1].rstrip(";")
-        if name not in _ENTITIES or "enum" in words:
-            yield Fault(
-                file.at_word("entity", name),
-                "entity",
-                f"{line.strip()!r}: gonogo gives {', '.join(_ENTITIES)} and no other",
-            )
-        if "tags" in words:
-            yield Fault(file.at_word("entity", name), "entity", f"{name}: gonogo gives no tags")
-    for name in re.findall(r'([\w"]+)\?:', line):
-        if name.strip('"') != "budget":
-            yield Fault(
-                file.at_word(name.strip('"')),
-                "optional",
-                f"{name} is optional: gonogo gives all but `budget` always, or never",
-            )
-
-
-def _takes(schema: Any) -> frozenset[str]:
-    """Return what the schema takes, by trying: the actions it knows, and whose context may have a budget.
-
-    What a schema does not know is never asked with it, so that bundles that came before stay valid.
-    """
-    found = {action for action in ACTIONS if _Unknown.ACTION.value not in (_tried(schema, action, {}) or "")}
-    for action in _BUDGETED:
-        if action in found and _tried(schema, action, {**_ASKED, "budget": _BUDGET}) is None:
-            found.add(f"{action}.budget")
-    return frozenset(found)
-
-
-class _Unknown(Enum):
-    ACTION = "does not exist in the supplied schema"
-    BUDGET = "`budget` should not exist according to the schema"
-
-
-def _tried(
-    schema: Any, action: str, context: dict[str, Any], *, of: str | None = None, by: str = "Person"
-) -> str | None:
-    """Put a question to a policy that permits nothing, and return what the schema has against it."""
-    question = {
-        "principal": {"type": by, "id": "x#x"},
-        "action": {"type": "Action", "id": action},
-        "resource": {"type": of or _OF[action], "id": "x"},
-        "context": context,
-    }
-    try:
-        errors = cedarpy.is_authorized(question, "", [], schema).diagnostics.errors
-    except ValueError as error:
-        errors = [str(error)]
-    return "; ".join(errors) or None
 
 
 # Policies

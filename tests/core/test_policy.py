@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 from typing import Any
+from unittest import mock
 
 import cedarpy
 import msgspec
@@ -246,6 +247,22 @@ def test_what_cannot_be_reckoned_is_refused(count: int):
     dear = msgspec.structs.replace(plain, price=costing("922337203685477.5808"))
     with pytest.raises(NotPermittedError, match="more than policy can reckon"):
         policy.judge(example(), principal(OPS), dear)
+
+
+@pytest.mark.parametrize("who", [DEV, OPS, LEAD])
+@pytest.mark.parametrize("template", ["web-small", "gpu-large"])
+def test_leaving_out_what_could_not_hold_changes_no_answer(who: Actor, template: str):
+    """Only policies whose scope could take the question are asked, and the answer is that of all of them."""
+    made = with_policies(
+        f'forbid (principal, {REQUEST}, resource == Template::"gpu-large") when {{ {ALWAYS_ERRS} }};',
+        'forbid (principal == Person::"http://gonogo.local#ops", action, resource == Template::"web-small");',
+        'forbid (principal, action in [Action::"launch", Action::"approve"], resource) when { false };',
+    )
+    whole = cedarpy.PolicySet.from_str(made.files["policies.cedar"])
+    found = judged(made, who, template)
+    with mock.patch.object(policy, "_policies_for", return_value=whole):
+        assert judged(made, who, template) == found
+    assert (found.outcome == "refused") == (who in (OPS, LEAD) or template == "gpu-large")
 
 
 # Deny wins
