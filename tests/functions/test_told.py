@@ -183,6 +183,7 @@ def test_a_change_of_policy_shows_its_difference_and_neither_cost_nor_lease(worl
         '<span class="more">+// &lt;img src=x onerror=alert(1)&gt; \u27e8U+202E\u27e9gpj</span>',
     ):
         assert fact in shown
+    assert "in force</span>" not in shown
     for misleading in ("a month", "1 second", "0.00", "Paid by", "prices of"):
         assert misleading not in shown
     mail = str(world.mails("lead")[-1].get_body(("plain",)))
