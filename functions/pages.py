@@ -29,7 +29,7 @@ from gonogo.core.course import STARTED
 from gonogo.core.gates import GateState
 from gonogo.core.states import State
 from gonogo.ports import Outside
-from gonogo.service import asking, policies
+from gonogo.service import asking, budgets, policies
 from gonogo.service import decide as deciding
 from gonogo.service.decide import Shown, Verdict
 
@@ -233,6 +233,7 @@ def _shown(outside: Outside, code: str, shown: Shown, fault: str = "", comment: 
         review=gate in launch.reviews,
         changes=wording.differences(plan.changes(was, asked)) if was else [],
         files=policies.difference(outside, asked) if asked.changes_policy else {},
+        budget=None if gate.is_after else budgets.standing(outside, outside.policies.current(), asked),
         stands_until=now + duration.parse(gate.valid_for) if gate.valid_for and not gate.is_after else None,
         people=_people(outside),
         code=code,

@@ -4,7 +4,27 @@ from __future__ import annotations
 
 from functools import cache
 
-from tests.core.builders import also, policy_files, somebody
+from tests.core.builders import policy_files, somebody
+
+SCHEMA = """
+entity Group;
+entity Person in [Group] = { issuer: String, subject: String, service: Bool };
+entity Template;
+entity Gate;
+type Claimed = { cost_center: String, reason: String, name: String };
+type Budget = { limit: decimal, estimate: decimal, committed: decimal, remaining: decimal, overrun: Bool };
+type Costs = { hourly_cost: decimal, monthly_cost: decimal, worst_case_cost: decimal };
+type Asked = {
+  hourly_cost: decimal, monthly_cost: decimal, worst_case_cost: decimal, engine: String, region: String,
+  units: Set<String>, quantity: Long, lease_hours: Long, claimed: Claimed, budget?: Budget,
+};
+action "launch", "request", "break_glass" appliesTo {
+  principal: [Person], resource: [Template], context: Asked,
+};
+action "approve" appliesTo { principal: [Person], resource: [Gate], context: Costs };
+action "change_policy" appliesTo { principal: [Person], resource: [Gate], context: {} };
+action "act_for", "delegate" appliesTo { principal: [Person], resource: [Person], context: {} };
+"""
 
 GATES = """
 [scan]
@@ -35,9 +55,18 @@ expires_after = "5d"
 
 [policy]
 title = "Policy owners"
+
+[finance]
+title = "Finance"
+stage = 2
 """
 
 POLICIES = """
+permit (principal in Group::"operators", action == Action::"launch", resource);
+@gate("lead")
+permit (principal in Group::"developers", action == Action::"request", resource);
+permit (principal in Group::"leads", action == Action::"approve", resource == Gate::"lead");
+permit (principal in Group::"finance", action == Action::"approve", resource == Gate::"finance");
 @gate("scan")
 permit (principal in Group::"developers", action == Action::"request", resource);
 @gate("audit")
@@ -55,20 +84,42 @@ permit (principal in Group::"developers", action == Action::"change_policy", res
 permit (principal in Group::"operators", action == Action::"delegate", resource);
 """
 
-PEOPLE = somebody(
-    "scanner",
-    more='service = true\nmail = "scanner@example.com"\n'
-    'webhook = { url = "https://hooks.example.com/scanner", secret = "room" }',
-) + somebody("lead2", "leads", more='mail = "lead2@example.com"')
+PEOPLE = (
+    """
+[groups]
+developers = "May ask for launches"
+leads = "Say go for their teams"
+finance = "Say go for what is dear"
+operators = "May launch at once"
+"""
+    + "".join(
+        somebody(name, group, more=f'mail = "{name}@example.com"')
+        for name, group in (
+            ("dev", "developers"),
+            ("lead", "leads"),
+            ("lead2", "leads"),
+            ("finance", "finance"),
+            ("ops", "operators"),
+        )
+    )
+    + somebody(
+        "scanner",
+        more='service = true\nmail = "scanner@example.com"\n'
+        'webhook = { url = "https://hooks.example.com/scanner", secret = "room" }',
+    )
+)
 """The scanner's webhook is not private: the code that it is sent decides the hook, and nothing else."""
 
 
 @cache
 def policy() -> dict[str, str]:
-    """Return the example policy with gates of every kind, and with whoever decides them."""
-    return policy_files(
-        gates=GATES + '\n[finance]\ntitle = "Finance"\nstage = 2\n',
-        policies=also(POLICIES),
-        people=also(PEOPLE),
-        tests="",
-    )
+    """Return a policy of its own, but for the example's templates and prices."""
+    own = {
+        "gates.toml": GATES,
+        "policies.cedar": POLICIES,
+        "schema.cedarschema": SCHEMA,
+        "people.toml": PEOPLE,
+    }
+    files = policy_files()
+    kept = {name: text for name, text in files.items() if name == "prices.toml" or "templates/" in name}
+    return {**kept, **own}

@@ -249,3 +249,23 @@ def test_each_change_is_one_version():
         delivery.tick(this, at=AT + DAY),
     ]
     assert [one.version - this.version for one in changes] == [1, 1, 2, 1, 1]
+
+
+def test_a_reminder_that_is_not_out_is_given_up_when_there_is_nothing_to_decide() -> None:
+    """It stands in no inbox, and would ask for nothing."""
+    this = delivery.new(
+        launch="l-1", topic="reminded", actor=LEAD, channels=("mail",), at=AT, gate="lead", round=1, event=7
+    )
+    assert not this.open
+    after = delivery.closed(this, AT)
+    assert (after.channels["mail"].state, after.due_at, after.version) == ("failed", None, this.version + 1)
+    assert delivery.closed(after, AT) is after
+
+
+def test_a_notice_of_a_delegation_is_of_no_launch() -> None:
+    """Its id is of what it is about, so that it is made once."""
+    this = delivery.new(
+        launch="", delegation="o-1", topic="delegated", actor=LEAD, channels=("mail",), at=AT, event=1
+    )
+    assert this.id == delivery.delivery_id("o-1", "delegated", LEAD, event=1)
+    assert this.id != delivery.delivery_id("", "delegated", LEAD, event=1)

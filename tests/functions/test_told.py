@@ -183,8 +183,18 @@ def test_a_change_of_policy_shows_its_difference_and_neither_cost_nor_lease(worl
         '<span class="more">+// &lt;img src=x onerror=alert(1)&gt; \u27e8U+202E\u27e9gpj</span>',
     ):
         assert fact in shown
+    assert "in force</span>" not in shown
     for misleading in ("a month", "1 second", "0.00", "Paid by", "prices of"):
         assert misleading not in shown
     mail = str(world.mails("lead")[-1].get_body(("plain",)))
     assert "the policy: gates.toml, policies.cedar" in mail
     assert "a month" not in mail
+
+
+def test_the_page_says_what_is_left_of_the_budget(world: World) -> None:
+    """Whoever says go spends it."""
+    world.publish({**gated.policy(), "budgets.toml": '[marketing]\nmonthly = "5.00"\n'})
+    scanned(world)
+    shown = page(world)
+    assert "<dt>Budget</dt><dd>5.00 USD left of 5.00 USD" in shown
+    assert "more than is left" in shown
