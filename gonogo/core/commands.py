@@ -271,7 +271,7 @@ def accept(
     at: datetime,
     owners: tuple[Actor, ...] = (),
 ) -> Launch:
-    """Ask for what an approver offered instead; whoever offered it has said go to just that.
+    """Ask for what an approver offered instead; whoever offered just that has said go to it.
 
     Raises:
         NotFoundError: there is no such offer.
@@ -281,9 +281,9 @@ def accept(
         return launch
     launch.require(Command.ACCEPT)
     _require_in_time(launch, Command.ACCEPT, at)
-    offer = launch.offer(digest)
-    promise = Promise(offer.gate, offer.actor, offer.digest)
-    return _amended(launch, offer.question, gates, bundle, groups, actor, owners, (promise,), at)
+    question = launch.offer(digest).question
+    promised = tuple(Promise(one.gate, one.actor, digest) for one in launch.offers if one.digest == digest)
+    return _amended(launch, question, gates, bundle, groups, actor, owners, promised, at)
 
 
 def _amended(
@@ -460,10 +460,10 @@ def claim(launch: Launch, *, at: datetime, holds: bool = False) -> Launch:
             raise TransitionNotAllowedError(words, f"{launch.state} with gate {gate.name!r} {gate.state}")
         if _unready(gate, frozenset(), at) is not gate:
             raise TransitionNotAllowedError(words, f"{launch.state} with gate {gate.name!r} GO no longer")
-    told = [one.seq for one in launch.history if one.type == event.LaunchCleared.type]
-    return (
-        launch.changed(state=State.LAUNCHING, holds=holds, updated_at=at).cued(at, *told[-1:]).next_version()
-    )
+    cleared = [one.seq for one in launch.history if one.type == event.LaunchCleared.type]
+    broken = [one.seq for one in launch.history if one.type == event.GlassBroken.type]
+    launch = launch.changed(state=State.LAUNCHING, holds=holds, updated_at=at)
+    return launch.cued(at, *broken, *cleared[-1:]).next_version()
 
 
 def expire(launch: Launch, *, why: str, at: datetime) -> Launch:

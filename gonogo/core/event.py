@@ -320,7 +320,7 @@ class DeliveryDue(Data, frozen=True, kw_only=True):
 
 
 class ApproverDelegated(Data, frozen=True, kw_only=True):
-    """Until `until`, `to` may decide in `actor`'s place; withdrawn where `until` is not after `since`."""
+    """From `since` to `until`, `to` may decide in `actor`'s place; withdrawn, `until` is when it was."""
 
     type = "approver.delegated"
     actor: Actor

@@ -195,10 +195,12 @@ def _eligible_by(bundle: Bundle, gate: Gate, launch: Launch) -> frozenset[Actor]
 def rights(outside: Outside, launch: Launch, gate: str, actor: Actor, current: Bundle) -> Rights:
     """Return who may decide the gate now, and in whose place the actor may.
 
-    Delegations are read only where the actor has no right of their own.
+    Delegations are read only where the actor has no right of their own. Nobody stands in for a system.
     """
     may = eligible(outside, launch, gate, current)
-    if actor in may or not may or not is_person(outside, launch, actor, current):
+    if actor in may or not may or launch.gate(gate).kind == "hook":
+        return Rights(may)
+    if not is_person(outside, launch, actor, current):
         return Rights(may)
     return Rights(may, {actor: frozenset(one.actor for one in delegations(outside, may) if one.to == actor)})
 

@@ -79,7 +79,7 @@ APT_WHILE_OPEN = dict.fromkeys(STARTED, ("decide",) * 3 + ("revoke", "note", "no
 CUED = {
     State.PENDING_APPROVAL: {"gate.opened"},
     State.PENDING: {"launch.cleared", "glass.broken"},
-    State.LAUNCHING: {"launch.cleared"},
+    State.LAUNCHING: {"launch.cleared", "glass.broken"},
     State.RUNNING: {"launch.change_requested", "gate.opened"},
     State.STOPPED: {"launch.change_requested", "gate.opened"},
     State.TERMINATED: {"gate.opened"},

@@ -193,7 +193,7 @@ def test_a_change_of_policy_shows_its_difference_and_neither_cost_nor_lease(worl
 
 def test_the_page_says_what_is_left_of_the_budget(world: World) -> None:
     """Whoever says go spends it."""
-    world.publish({**gated.policy(), "budgets.toml": '[marketing]\nmonthly = "5.00"\n'})
+    world.publish({**every_gate.policy(), "budgets.toml": '[marketing]\nmonthly = "5.00"\n'})
     scanned(world)
     shown = page(world)
     assert "<dt>Budget</dt><dd>5.00 USD left of 5.00 USD" in shown
