@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 from pathlib import Path
 
+import cedarpy
 import pytest
 
 from functions.openapi import OPERATIONS
@@ -37,6 +40,24 @@ def test_links_lead_somewhere(path: Path) -> None:
     """A link to a file that is not there sends a new user away."""
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", path.read_text()):
         assert (path.parent / target).exists(), target
+
+
+FENCED = [
+    pytest.param(kind, text, id=f"{path.name}-{number}-{kind}")
+    for path in sorted((ROOT / "docs").glob("*.md"))
+    for number, (kind, text) in enumerate(
+        re.findall(r"```(toml|cedar)\n(.*?)```", path.read_text(), re.DOTALL), 1
+    )
+]
+
+
+@pytest.mark.parametrize(("kind", "text"), FENCED)
+def test_what_is_there_to_copy_can_be_read(kind: str, text: str) -> None:
+    """Who copies a piece of a policy from the documents must not be told that it is none."""
+    if kind == "toml":
+        assert tomllib.loads(text)
+    else:
+        assert json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
 
 
 def test_every_route_is_in_the_api_document() -> None:

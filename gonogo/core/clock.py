@@ -81,6 +81,8 @@ def _expired(launch: Launch, gate: Gate, at: datetime) -> tuple[Launch, bool]:
     match gate.on_expiry:
         case "reject":
             return course.put(launch, gate.closed(GateState.NO_GO), at), False
+        case "approve" if gate.rejections:
+            return course.put(launch, gate.closed(GateState.NO_GO), at), False
         case "approve":
             passed = "nobody answered in time, and policy lets that pass"
             return course.put(launch, gate.closed(GateState.GO, passed), at), False

@@ -98,7 +98,8 @@ def _ready(outside: Outside, this: Launch, current: Bundle) -> Launch:
     if judged.refused is not None:
         return commands.record_failed(this, code="NotPermitted", message=judged.refused, at=now)
     if judged.more:
-        return commands.ask_more(this, gates=judged.more, at=now)
+        more = commands.ask_more(this, gates=judged.more, at=now)
+        return more if more.state is not State.PENDING else _ready(outside, more, current)
     ready = commands.reopen(this, lost=_lost(outside, this, current), at=now)
     if ready.state is not State.PENDING:
         return ready
