@@ -142,7 +142,8 @@ def amend_launch(request: Request, launch_id: str) -> Response:
     """POST /v1/launches/{id}/amend."""
     _query(request)
     actor = _signed_in(request)
-    return _launch(amend.amend(gonogo(), actor, launch_id, _body(request, bodies.Amend).changes()))
+    said = _body(request, bodies.Amend)
+    return _launch(amend.amend(gonogo(), actor, launch_id, said.changes(), digest=said.digest))
 
 
 @problem.answered

@@ -95,7 +95,10 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Amend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be otherwise; what is left out stays. A parameter that is null goes back to its default."""
+    """What is to be otherwise; what is left out stays. A parameter that is null goes back to its default.
+
+    With `digest` it is amended only if it still is what whoever amends was shown.
+    """
 
     parameters: dict[str, Any] | None = None
     lease: Span | None = None
@@ -103,6 +106,7 @@ class Amend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cost_center: CostCenter | None = None
     name: Line | None = None
     launch_by: Moment | None = None
+    digest: Digest | None = None
 
     def changes(self) -> Changes:
         """Return what is asked for."""

@@ -230,10 +230,12 @@ class Client:
         cost_center: str | None = None,
         name: str | None = None,
         launch_by: datetime | None = None,
+        digest: str | None = None,
     ) -> Json:
         """Ask for something else instead, and return the launch; what was decided is void.
 
-        What is None stays; a parameter that is None goes back to its default.
+        What is None stays; a parameter that is None goes back to its default. With the `digest` that one was
+        shown, nothing is amended that is another by now.
         """
         changes = _given(
             parameters=_parameters(parameters),
@@ -242,6 +244,7 @@ class Client:
             cost_center=cost_center,
             name=name,
             launch_by=_moment(launch_by),
+            digest=digest,
         )
         return self._ask("POST", _path(launch_id, "amend"), json=changes)
 

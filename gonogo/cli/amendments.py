@@ -47,7 +47,7 @@ def amend(
         if not yes:
             (screen.tell if as_json else screen.show)(_would_be(client, launch, asked))
             confirm("Ask for this instead? Whatever was decided is void then.")
-        after = client.amend(launch_id, **asked)
+        after = client.amend(launch_id, **asked, digest=launch["digest"])
     _show(after, as_json)
 
 

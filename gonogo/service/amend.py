@@ -31,8 +31,12 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     launch_by: datetime | None = None
 
 
-def amend(outside: Outside, actor: SignedIn, launch_id: str, changes: Changes) -> Launch:
+def amend(
+    outside: Outside, actor: SignedIn, launch_id: str, changes: Changes, digest: str | None = None
+) -> Launch:
     """Ask for something else instead, for whoever asked: all that was decided is void.
+
+    `digest` is what whoever amends was shown, where they say so.
 
     Raises:
         NotFoundError, NotPermittedError, InvalidError, TransitionNotAllowedError: nothing is changed.
@@ -45,6 +49,8 @@ def amend(outside: Outside, actor: SignedIn, launch_id: str, changes: Changes) -
     question = _otherwise(outside, asker, launch, changes)
     if question.digest == launch.digest:
         return launch
+    if digest is not None and digest != launch.digest:
+        raise StaleDigestError
     ready = _judged(outside, asker, launch, question, barred)
     now = outside.now()
 

@@ -215,6 +215,15 @@ def test_an_amended_launch_is_approved_anew(gates: World) -> None:
     assert len(gates.instances("running")) == 2
 
 
+def test_nobody_amends_what_they_were_not_shown(gates: World) -> None:
+    """Of two who may amend, the second must not overwrite what they never saw."""
+    launch = gates.ask()
+    first = post(gates, launch, "amend", "dev", {"lease": "7d", "digest": launch["digest"]})
+    second = post(gates, launch, "amend", "dev", {"lease": "8d", "digest": launch["digest"]})
+    assert (first.code, second.code) == (200, 409)
+    assert gates.read(launch["id"])["lease"] == "7d"
+
+
 def test_an_old_link_stays_dead_when_the_old_plan_comes_back(gates: World) -> None:
     """Amending there and back gives the same digest, and still no link of the first round counts."""
     launch = gates.ask()
