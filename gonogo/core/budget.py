@@ -6,7 +6,6 @@ once it has ended, what it did cost stays spent. Holding and releasing twice cha
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_UP, Decimal
@@ -71,8 +70,7 @@ class Ledger(Item, frozen=True, kw_only=True):
 
 def ledger_id(cost_center: str, month: str) -> str:
     """Return the one id of a cost center's month."""
-    raw = canonical.fingerprint(cost_center, month)
-    return f"b-{month}-" + base64.b32encode(raw[:20]).decode().lower()
+    return canonical.name(f"b-{month}", cost_center, month)
 
 
 def amounts(hourly: Decimal, begin: datetime, end: datetime) -> dict[str, Decimal]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from typing import Any
 
@@ -33,3 +34,8 @@ def fingerprint(*parts: str | bytes) -> bytes:
         raw = part.encode() if isinstance(part, str) else part
         state.update(len(raw).to_bytes(8, "big") + raw)
     return state.digest()
+
+
+def name(prefix: str, *parts: str | bytes) -> str:
+    """Return the one id of what these parts name: 160 bits of their fingerprint, in lower-case base32."""
+    return f"{prefix}-" + base64.b32encode(fingerprint(*parts)[:20]).decode().lower()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from datetime import datetime, timedelta
 
 from gonogo.core import canonical, event
@@ -31,8 +30,7 @@ class Delegation(Item, frozen=True, kw_only=True):
 
 def delegation_id(actor: Actor) -> str:
     """Return the one id of what somebody delegates."""
-    raw = canonical.fingerprint(actor.issuer, actor.subject)
-    return "o-" + base64.b32encode(raw[:20]).decode().lower()
+    return canonical.name("o", actor.issuer, actor.subject)
 
 
 def delegate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -97,8 +96,7 @@ def delivery_id(
 
     `about` is the id of the launch, or of the delegation.
     """
-    raw = canonical.fingerprint(about, topic, actor.issuer, actor.subject, gate or "", str(round), str(event))
-    return "d-" + base64.b32encode(raw[:20]).decode().lower()
+    return canonical.name("d", about, topic, actor.issuer, actor.subject, gate or "", str(round), str(event))
 
 
 def new(

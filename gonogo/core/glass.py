@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from datetime import datetime
 
 from gonogo.core import canonical
@@ -27,8 +26,7 @@ class Glass(Item, frozen=True, kw_only=True):
 
 def glass_id(actor: Actor) -> str:
     """Return the one id of somebody's glass."""
-    raw = canonical.fingerprint(actor.issuer, actor.subject)
-    return "g-" + base64.b32encode(raw[:20]).decode().lower()
+    return canonical.name("g", actor.issuer, actor.subject)
 
 
 def is_reviewed(launch: Launch | None) -> bool:
