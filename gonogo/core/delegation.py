@@ -83,4 +83,14 @@ def _told(made: Delegation, at: datetime) -> Delegation:
     told = event.ApproverDelegated(
         actor=made.actor, to=made.to, since=made.since, until=made.until, by=made.by
     )
-    return made.happened(at, told).next_version()
+    made = made.happened(at, told)
+    if at < made.since < made.until:
+        return made.changed(cue=(made.seq,), cue_times=0, due_at=made.since).next_version()
+    return made.settled().next_version()
+
+
+def tick(delegation: Delegation, *, at: datetime) -> Delegation:
+    """Tell of a delegation once more when it begins, so that whoever stands in is asked of what waits by then."""
+    if delegation.due_at is None or at < delegation.due_at:
+        return delegation
+    return delegation.cued_again(at).changed(due_at=None).next_version()

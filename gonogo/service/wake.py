@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from gonogo.core import clock
+from gonogo.core import delegation as delegations
 from gonogo.core import delivery as deliveries
 from gonogo.core.budget import Ledger
+from gonogo.core.delegation import Delegation
 from gonogo.core.delivery import Delivery
 from gonogo.core.launch import Launch
 from gonogo.ports import Outside
@@ -45,6 +47,11 @@ def _tick(outside: Outside, kind: str, id_: str, now: datetime) -> bool:
         delivery = outside.items.get(Delivery, id_)
         return delivery is not None and (
             saving.change(outside.items, delivery, lambda this: deliveries.tick(this, at=now)) is not delivery
+        )
+    if kind == Delegation.kind:
+        found = outside.items.get(Delegation, id_)
+        return found is not None and (
+            saving.change(outside.items, found, lambda this: delegations.tick(this, at=now)) is not found
         )
     if kind == Ledger.kind:
         return budgets.reconcile(outside, id_)

@@ -314,6 +314,25 @@ def test_a_delegation_ends(gates: World) -> None:
     assert gates.decide(gates.ask(), "finance", "lead").code == 403
 
 
+def test_a_delegation_that_begins_later_is_told_of_when_it_begins(gates: World) -> None:
+    """Whoever stands in from Monday on is asked on Monday of what waits by then, and not before."""
+    launch = gates.ask()
+    body = {
+        "to": issuer_and("finance"),
+        "since": "2026-11-24T09:00:00Z",
+        "until": "2026-12-01T00:00:00Z",
+    }
+    assert gates.call("PUT", "/v1/delegation", body, who="lead").json["in_force"] is False
+    gates.settle()
+    assert [str(one["Subject"]).startswith("GO or NO-GO") for one in gates.mails("finance")] == [False]
+    later(gates, days=1)
+    subjects = [str(one["Subject"]) for one in gates.mails("finance")]
+    assert [one.startswith("GO or NO-GO") for one in subjects] == [False, True]
+    code = gates.token("finance")
+    answer = gates.call("POST", "/v1/decisions", {"token": code, "verdict": "approve"})
+    assert (answer.code, answer.json["id"]) == (200, launch["id"])
+
+
 def test_a_delegate_who_asked_decides_nothing(gates: World) -> None:
     """Whatever is delegated to whoever asked, they never decide their own."""
     body = {"to": issuer_and("dev"), "until": "2026-12-01T00:00:00Z"}

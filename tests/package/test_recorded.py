@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -110,6 +111,11 @@ def through_gates(made: World) -> None:
     made.posted.fail = None
     waiting = made.ask()
     made.settle()
+    later: dict[str, Any] = {"to": {"issuer": ISSUER, "subject": "finance"}, "until": "2026-12-10T00:00:00Z"}
+    later["since"] = (made.clock() + timedelta(hours=1)).isoformat()
+    assert made.call("PUT", "/v1/delegation", later, who="lead").code == 200
+    made.clock.go(hours=2)
+    made.wake()
     for until in ("2026-12-08T00:00:00Z", "2026-12-09T00:00:00Z"):
         body = {"to": {"issuer": ISSUER, "subject": "finance"}, "until": until}
         assert made.call("PUT", "/v1/delegation", body, who="lead").code == 200

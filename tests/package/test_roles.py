@@ -88,7 +88,7 @@ def test_writes_are_limited_to_kinds_of_item(roles: Roles) -> None:
         "Deliver": {"delivery#*"},
         "Launch": {"budget#*", "glass#*", "launch#*", "policy#*"},
         "Observe": {"budget#*", "instance#*", "launch#*"},
-        "Wake": {"budget#*", "delivery#*", "launch#*"},
+        "Wake": {"budget#*", "delegation#*", "delivery#*", "launch#*"},
     }
 
 
