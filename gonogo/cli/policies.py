@@ -270,6 +270,8 @@ def _difference(before: str | None, after: str, old: Mapping[str, str], new: Map
         was, becomes = _digest(old.get(name)), _digest(new.get(name))
         if was != becomes:
             lines.append(f"  {name}: {was} -> {becomes}")
+    if before is not None:
+        lines.append("This goes past the gates of the policy in force; `gonogo policy propose` asks them.")
     return screen.block("\n".join(lines))
 
 
