@@ -70,6 +70,10 @@ class _Cedar(msgspec.Struct, frozen=True, kw_only=True):
     documents: dict[str, Any]
 
 
+_UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]|\r(?!\n)")
+"""What would let an approver of the policy see other lines than those that Cedar and TOML read."""
+
+
 def load(files: Mapping[str, str]) -> Bundle:
     """Read a bundle and check what can be seen in its text; `policy.accept` checks the rest.
 
@@ -88,6 +92,11 @@ def load(files: Mapping[str, str]) -> Bundle:
 def _load(files: Mapping[str, str]) -> Bundle:
     faults: list[Fault] = []
     faults += [Fault(name, "required", "is missing") for name in FILES if name not in files]
+    faults += [
+        Fault(name, "unseen", "has a control character, or an end of line that is none in Cedar or TOML")
+        for name, text in files.items()
+        if _UNSEEN.search(text)
+    ]
     if faults:
         raise BundleRefusedError(*faults)
     people = _toml(files, PEOPLE, _People, faults)

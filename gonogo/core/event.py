@@ -353,11 +353,12 @@ class BudgetReleased(Data, frozen=True, kw_only=True):
 
 
 class BundlePublished(Data, frozen=True, kw_only=True):
-    """Another policy bundle is in force."""
+    """Another policy bundle is in force; `change` names the launch attempt that put it there, if one did."""
 
     type = "bundle.published"
     bundle: str
     previous: str | None
+    change: str | None = None
 
 
 def _leaves(kind: type[Data]) -> list[type[Data]]:

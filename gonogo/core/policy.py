@@ -169,6 +169,15 @@ def reserve(bundle: Bundle, gate: str, question: Question) -> frozenset[Actor]:
     return may - {question.requester, question.on_behalf_of} - owners(bundle, question)
 
 
+def may_stand_in(bundle: Bundle, actor: Actor, gate: str, question: Question) -> bool:
+    """Tell whether the actor may decide a gate in the place of whoever may: a person whom nothing forbids it."""
+    person = bundle.people.get(actor)
+    if person is None or person.service or actor in owners(bundle, question):
+        return False
+    answer = _ask(bundle, Principal(actor), "approve", ("Gate", gate), _costs(question.price))
+    return not answer.forbidden and not answer.errors
+
+
 def members(bundle: Bundle, group: str) -> frozenset[Actor]:
     """Return the people of a group, by people.toml only."""
     return frozenset(actor for actor, person in bundle.people.items() if group in person.groups)

@@ -62,11 +62,15 @@ def stored(files: Mapping[str, str], at: datetime) -> StoredBundle:
     return StoredBundle(id=digest_of(files), at=at, updated_at=at, packed=packed)
 
 
-def in_force(before: CurrentPolicy | None, bundle: str, at: datetime) -> CurrentPolicy:
-    """Return the policy with this bundle in force; the very same where it is already."""
+def in_force(
+    before: CurrentPolicy | None, bundle: str, at: datetime, change: str | None = None
+) -> CurrentPolicy:
+    """Return the policy with this bundle in force, by this change; the very same where it is already."""
     if before is not None and before.bundle == bundle:
         return before
-    published = event.BundlePublished(bundle=bundle, previous=before.bundle if before else None)
+    published = event.BundlePublished(
+        bundle=bundle, previous=before.bundle if before else None, change=change
+    )
     if before is None:
         return CurrentPolicy(id=CURRENT, at=at, updated_at=at, bundle=bundle).happened(at, published)
     return before.changed(bundle=bundle).happened(at, published).next_version()

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gonogo.core import commands, policy
+from gonogo.core import commands, duration, policy
 from gonogo.core.actor import Actor
 from gonogo.core.errors import NotFoundError, NotPermittedError, StaleDigestError
 from gonogo.core.launch import Launch
@@ -185,7 +185,11 @@ def _otherwise(outside: Outside, asker: SignedIn, launch: Launch, changes: Chang
     )
     question = submit.question_of(outside.resolver, asker, request, outside.now())
     if changes.launch_by is None:
-        question = msgspec.structs.replace(question, launch_by=asked.launch_by)
+        return msgspec.structs.replace(question, launch_by=asked.launch_by)
+    within = asker.policy.templates[asked.plan.template].launch_within
+    if within is not None and question.launch_by is not None:
+        latest = min(question.launch_by, launch.at + duration.parse(within))
+        question = msgspec.structs.replace(question, launch_by=latest)
     return question
 
 

@@ -38,10 +38,10 @@ def undecided(outside: Outside, launch: Launch, gate: Gate, current: Bundle) -> 
     found: Places = {one: () for one in sorted(may) if gate.decision_of(one) is None}
     if gate.kind == "hook":
         return found
-    for one in decide.delegations(outside, frozenset(found)):
+    for one in decide.delegations(outside, launch, frozenset(found)):
         if one.to in may or one.to in launch.barred or gate.decision_of(one.to) is not None:
             continue
-        if decide.is_person(outside, launch, one.to, current):
+        if decide.may_stand_in(outside, launch, gate, one.to, current):
             found[one.to] = (*found.get(one.to, ()), one.actor)
     return found
 

@@ -81,20 +81,25 @@ def hold(outside: Outside, launch: Launch, ledgers: Ledgers, at: datetime) -> No
 
 
 def release(outside: Outside, launch: Launch) -> None:
-    """Let go of what the launch holds, but for what it has spent; doing it again changes nothing."""
+    """Let go of what the launch holds, but for what it has spent; doing it again changes nothing.
+
+    The launch is read again after each ledger: if it is tried again meanwhile, it holds what it holds.
+    """
     if not launch.holds:
         return
     now = outside.now()
     begun = launch.started_at or launch.cleared_at or launch.at
     months = [*asked(launch.question, begun), *asked(launch.question, now)]
     ids = [budget.ledger_id(launch.question.cost_center, month) for month in dict.fromkeys(months)]
-    spends = spent(launch)
+
+    def command(this: Ledger) -> Ledger:
+        found = outside.items.get(Launch, launch.id)
+        if found is None or found.state in HOLDING:
+            return this
+        return budget.release(this, launch.id, spent(found).get(this.month, Decimal(0)), now)
+
     for ledger in outside.items.get_many(Ledger, ids).values():
-        saving.change(
-            outside.items,
-            ledger,
-            lambda this: budget.release(this, launch.id, spends.get(this.month, Decimal(0)), now),
-        )
+        saving.change(outside.items, ledger, command)
 
 
 def spent(launch: Launch) -> dict[str, Decimal]:

@@ -71,6 +71,13 @@ def decide(
         NotPermittedError, ConflictError: it may not be; nothing is changed.
     """
     launch = saving.load(outside.items, launch_id)
+    before = launch.gate(gate)
+
+    def still(this: Launch) -> None:
+        now = this.gate(gate)
+        if (now.kind, now.by) != (before.kind, before.by):
+            raise GateNotOpenError(gate, "decided by others by now")
+
     return _decide(
         outside,
         launch,
@@ -81,6 +88,7 @@ def decide(
         channel="api",
         comment=comment,
         may=rights(outside, launch, gate, decider.actor, decider.policy),
+        still=still,
     )
 
 
@@ -177,9 +185,14 @@ def by_token(
 def eligible(outside: Outside, launch: Launch, gate: str, current: Bundle) -> frozenset[Actor]:
     """Return who may decide the gate now in their own right.
 
-    That is by the bundle that judged the launch, and by the one in force.
+    That is by the bundle that judged the launch, and by the one in force. A gate after the launch holds nothing
+    up, and must be decided by somebody: there the one in force alone says who, if it still has the gate.
     """
     this, pinned = launch.gate(gate), outside.policies.pinned(launch.bundle)
+    if this.is_after:
+        rule = current.gates.get(this.rule)
+        known = rule is not None and rule.kind == this.kind
+        return _eligible_by(current if known else pinned, this, launch)
     may = _eligible_by(pinned, this, launch)
     return may if current is pinned else may & _eligible_by(current, this, launch)
 
@@ -200,25 +213,26 @@ def rights(outside: Outside, launch: Launch, gate: str, actor: Actor, current: B
     may = eligible(outside, launch, gate, current)
     if actor in may or not may or launch.gate(gate).kind == "hook":
         return Rights(may)
-    if not is_person(outside, launch, actor, current):
+    if not may_stand_in(outside, launch, launch.gate(gate), actor, current):
         return Rights(may)
-    return Rights(may, {actor: frozenset(one.actor for one in delegations(outside, may) if one.to == actor)})
+    whose = delegations(outside, launch, may)
+    return Rights(may, {actor: frozenset(one.actor for one in whose if one.to == actor)})
 
 
-def is_person(outside: Outside, launch: Launch, actor: Actor, current: Bundle) -> bool:
-    """Tell whether this is a person, and no service, by both bundles: nobody delegates to anybody else."""
-    found = (one.people.get(actor) for one in (outside.policies.pinned(launch.bundle), current))
-    return all(one is not None and not one.service for one in found)
+def may_stand_in(outside: Outside, launch: Launch, gate: Gate, actor: Actor, current: Bundle) -> bool:
+    """Tell whether the actor may decide in somebody's place, by both bundles: a person whom nothing forbids it."""
+    bundles = (outside.policies.pinned(launch.bundle), current)
+    return all(policy.may_stand_in(one, actor, gate.rule, launch.question) for one in bundles)
 
 
-def delegations(outside: Outside, actors: frozenset[Actor]) -> list[Delegation]:
-    """Return what these actors delegate now."""
+def delegations(outside: Outside, launch: Launch, actors: frozenset[Actor]) -> list[Delegation]:
+    """Return what these actors delegate now; not what somebody who may not decide the launch said for them."""
     ids = sorted(delegation_id(one) for one in actors)
     found: list[Delegation] = []
     for start in range(0, len(ids), AT_ONCE):
         found += outside.items.get_many(Delegation, ids[start : start + AT_ONCE]).values()
     now = outside.now()
-    return [one for one in found if one.holds(now)]
+    return [one for one in found if one.holds(now) and (one.by == one.actor or one.by not in launch.barred)]
 
 
 def _decide(

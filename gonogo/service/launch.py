@@ -44,7 +44,9 @@ def launch(outside: Outside, launch_id: str) -> None:
     if item is None:
         return
     if item.state is State.PENDING:
-        item = _claim(outside, item)
+        asked = _claim(outside, item)
+        more_after = asked.state is State.PENDING and asked is not item  # nothing that was added holds it up
+        item = _claim(outside, asked) if more_after else asked
     if item.state is State.LAUNCHING:
         _launch(outside, item)
     elif item.wanted is not None:
@@ -95,15 +97,21 @@ def _ready(outside: Outside, this: Launch, current: Bundle) -> Launch:
     if not _is_what_was_approved(this):
         return commands.record_failed(this, code="DigestMismatch", message=NOT_APPROVED, at=now)
     judged = _judged_and_held(outside, this, current)
-    if judged.refused is not None:
-        return commands.record_failed(this, code="NotPermitted", message=judged.refused, at=now)
-    if judged.more:
-        more = commands.ask_more(this, gates=judged.more, at=now)
-        return more if more.state is not State.PENDING else _ready(outside, more, current)
+    if judged is None:
+        return this
+    if judged != _Judged():
+        return _otherwise(this, judged, now)
     ready = commands.reopen(this, lost=_lost(outside, this, current), at=now)
     if ready.state is not State.PENDING:
         return ready
     return _claimed(outside, ready, current, now)
+
+
+def _otherwise(this: Launch, judged: _Judged, now: datetime) -> Launch:
+    """Return the launch failed, or behind more gates, as it is judged by now."""
+    if judged.refused is not None:
+        return commands.record_failed(this, code="NotPermitted", message=judged.refused, at=now)
+    return commands.ask_more(this, gates=judged.more, at=now)
 
 
 def _claimed(outside: Outside, this: Launch, current: Bundle, now: datetime) -> Launch:
@@ -129,8 +137,10 @@ class _Judged(msgspec.Struct, frozen=True):
     more: tuple[Gate, ...] = ()
 
 
-def _judged_and_held(outside: Outside, item: Launch, current: Bundle) -> _Judged:
+def _judged_and_held(outside: Outside, item: Launch, current: Bundle) -> _Judged | None:
     """Judge by both bundles as the budget stands, and hold what the launch costs of just that budget.
+
+    None: the launch was changed by others meanwhile, so it holds nothing by this.
 
     Raises:
         BusyError: others kept changing the budget.
@@ -141,6 +151,9 @@ def _judged_and_held(outside: Outside, item: Launch, current: Bundle) -> _Judged
     for _ in range(saving.TRIES):
         now = outside.now()
         ledgers = budgets.read(outside, item.question, now)
+        found = outside.items.get(Launch, item.id)
+        if found is None or found.version != item.version:
+            return None
         judged = _judged(
             item,
             pinned,
@@ -221,7 +234,7 @@ def _lost(outside: Outside, item: Launch, current: Bundle) -> dict[str, frozense
             one.actor
             for one in gate.counting
             if one.instead_of is not None
-            and (one.actor in item.barred or not decide.is_person(outside, item, one.actor, current))
+            and (one.actor in item.barred or not decide.may_stand_in(outside, item, gate, one.actor, current))
         }
         if gone:
             lost[gate.name] = frozenset(gone)

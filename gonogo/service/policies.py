@@ -185,8 +185,8 @@ def difference(outside: Outside, question: Question) -> dict[str, str]:
     return {
         name: "\n".join(
             difflib.unified_diff(
-                old.get(name, "").splitlines(),
-                new.get(name, "").splitlines(),
+                _lines(old.get(name, "")),
+                _lines(new.get(name, "")),
                 "in force",
                 "asked for",
                 lineterm="",
@@ -194,6 +194,11 @@ def difference(outside: Outside, question: Question) -> dict[str, str]:
         )
         for name in spec["files"]
     }
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines as Cedar and TOML have them: Python's own `splitlines` ends lines in their middle."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 class PolicyEngine:
@@ -209,9 +214,13 @@ class PolicyEngine:
         self._now = now
 
     def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str]) -> tuple[str, ...]:
-        """Put the plan's bundle in force; nothing is made that could be stopped."""
-        del token, tags
+        """Put the plan's bundle in force; nothing is made that could be stopped.
+
+        The token stands, hashed, in the event of it: what was done is not done again, though it was undone since.
+        """
+        del tags
         digest, previous = str(plan.spec["bundle"]), str(plan.spec["previous"])
+        change = canonical.name("c", token)
         try:
             self._policies.pinned(digest)
         except PolicyMissingError as error:
@@ -221,13 +230,13 @@ class PolicyEngine:
             raise RefusedError("PolicyMissing", "There is no policy in force that could be changed.")
 
         def command(this: CurrentPolicy) -> CurrentPolicy:
-            if this.bundle == digest or _was_put_in_force(this, digest, previous):
+            if this.bundle == digest or any(one.data.get("change") == change for one in this.history):
                 return this
             if this.bundle != previous:
                 raise RefusedError(
                     "PolicyMoved", "Another policy came into force since; compare with that, and ask again."
                 )
-            return published.in_force(this, digest, self._now())
+            return published.in_force(this, digest, self._now(), change)
 
         saving.change(self._items, before, command)
         return ()
@@ -243,10 +252,3 @@ class PolicyEngine:
         raise RefusedError("NotAResource", "A policy is changed by another policy.")
 
     start = terminate = stop
-
-
-def _was_put_in_force(policy: CurrentPolicy, digest: str, previous: str) -> bool:
-    """Tell whether just this change was made, and the one in force came after it."""
-    return policy.bundle != previous and any(
-        (one.data.get("bundle"), one.data.get("previous")) == (digest, previous) for one in policy.history
-    )

@@ -87,9 +87,9 @@ def _deciders(outside: Outside, launch: Launch, gate: Gate, current: Bundle) -> 
     if undecided and gate.kind != "timer":
         may = decide.eligible(outside, launch, gate.name, current)
         can = frozenset(one for one in may if gate.decision_of(one) is None)
-        for one in decide.delegations(outside, can):
+        for one in decide.delegations(outside, launch, can):
             stands_in = one.to not in launch.barred and gate.decision_of(one.to) is None
-            if stands_in and decide.is_person(outside, launch, one.to, current):
+            if stands_in and decide.may_stand_in(outside, launch, gate, one.to, current):
                 instead[one.to.key] = (*instead.get(one.to.key, ()), one.actor)
     missing = max(gate.quorum - gate.approvals, 0) if undecided and gate.kind != "timer" else 0
     return Deciders(

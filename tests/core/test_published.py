@@ -48,7 +48,7 @@ def test_the_first_bundle_in_force():
     """Subscribers learn of the first policy as of any other."""
     now = published.in_force(None, "b1", AT)
     assert (now.id, now.version, now.bundle) == ("current", 1, "b1")
-    assert [one.data for one in now.history] == [{"bundle": "b1", "previous": None}]
+    assert [one.data for one in now.history] == [{"bundle": "b1", "previous": None, "change": None}]
     assert_well_told(now)
 
 
@@ -57,7 +57,7 @@ def test_another_bundle_in_force_names_the_one_before():
     first = published.in_force(None, "b1", AT)
     second = published.in_force(first, "b2", AT + DAY)
     assert (second.version, second.bundle) == (2, "b2")
-    assert second.history[-1].data == {"bundle": "b2", "previous": "b1"}
+    assert second.history[-1].data == {"bundle": "b2", "previous": "b1", "change": None}
     assert_well_told(second)
 
 

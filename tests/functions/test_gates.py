@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import jsonschema_rs
 import pytest
 
 from gonogo.core import event
+from gonogo.core.launch import Launch
+from gonogo.service import launch as launcher
 from tests.functions.gated import ORACLE, SCANNER, gated, hooked, issuer_and
 from tests.functions.policy import person
 from tests.functions.world import Answer, World, world
@@ -65,6 +68,26 @@ def test_a_system_fails_its_hook() -> None:
         assert made.decide(launch, "scanner", "scan", "fail").json["state"] == "REJECTED"
         made.settle()
         assert made.mails("lead") == []
+
+
+def test_a_verdict_that_comes_as_people_take_over_is_none() -> None:
+    """The clock gives the hook to people between reading and writing: the system's verdict fills no human seat."""
+    with world(hooked("escalate")) as made:
+        launch = made.ask()
+        items, waits = made.gonogo.items, [True]
+        save = items.save
+
+        def meanwhile(before: Any, after: Any) -> None:
+            if isinstance(before, Launch) and waits.pop() if waits else False:
+                made.clock.go(minutes=10, seconds=1)
+                made.wake()
+            save(before, after)
+
+        with mock.patch.object(items, "save", meanwhile):
+            answer = made.decide(launch, "scanner", "scan", "pass")
+        assert answer.code == 409
+        found = made.read(launch["id"])
+        assert (found["gates"][0]["kind"], found["gates"][0]["decisions"]) == ("human", [])
 
 
 @pytest.mark.parametrize("who", ["dev", "lead", "finance", "ops"])
@@ -340,6 +363,42 @@ def test_a_delegate_who_asked_decides_nothing(gates: World) -> None:
     assert gates.decide(gates.ask(), "dev", "lead").json["type"] == "urn:gonogo:problem:self-approval"
 
 
+def stand_in(made: World, to: str, who: str = "lead", of: str = "") -> None:
+    """Let somebody decide in the place of another."""
+    body = {"to": issuer_and(to), "until": "2026-12-01T00:00:00Z"}
+    assert made.call("PUT", f"/v1/delegation{of}", body, who=who).code == 200
+
+
+def test_what_is_forbidden_is_forbidden_to_a_stand_in() -> None:
+    """Deny wins, in whosever place somebody decides."""
+    rule = 'forbid (principal in Group::"finance", action == Action::"approve", resource == Gate::"lead");'
+    with world(gated(LEAD2, rules=rule)) as made:
+        stand_in(made, "finance")
+        assert made.decide(made.ask(), "finance", "lead").code == 403
+
+
+def test_an_owner_by_the_policy_in_force_stands_in_for_nobody() -> None:
+    """Who answers for a service does not approve what it asked for, since whenever they answer for it."""
+
+    def files(owner: str) -> dict[str, str]:
+        bot = person("bot", "developers", mail=False, service=True)
+        return gated(LEAD2, f'{bot}owner = "http://gonogo.local#{owner}"\n')
+
+    with world(files("ops")) as made:
+        launch = made.ask("bot")
+        made.publish(files("finance"))
+        stand_in(made, "finance")
+        assert made.decide(launch, "finance", "lead").code == 403
+
+
+def test_who_asked_names_nobody_to_decide_it(gates: World) -> None:
+    """An operator who asks, and may delegate for others, must not choose who approves."""
+    body = {"files": {**gated(LEAD2), "tests.toml": "# other\n"}, "reason": "x"}
+    asked = gates.call("PUT", "/v1/policy", body, who="ops").json
+    stand_in(gates, "finance", "ops", "?of=http://gonogo.local%23lead")
+    assert gates.decide(asked, "finance", "policy").code == 403
+
+
 def test_few_delegate_for_others(gates: World) -> None:
     """Whoever could say who decides in somebody's place would decide it."""
     body = {"to": issuer_and("dev"), "until": "2026-12-01T00:00:00Z"}
@@ -394,6 +453,19 @@ def test_a_review_that_nobody_gives_opens_again(gates: World) -> None:
         2,
     )
     assert gates.decide(launch, "lead", "review").json["gates"][0]["state"] == "GO"
+
+
+def test_a_review_is_given_by_whom_policy_names_now(gates: World) -> None:
+    """Everybody who could review it has left: whoever came after them does, or nobody ever could."""
+    launch = gates.ask(break_glass=True)
+    gates.settle()
+    files = gated(person("lead3", "leads"))
+    files["people.toml"] = files["people.toml"].replace(
+        'groups = ["leads"]\nmail = "lead@', 'groups = []\nmail = "lead@'
+    )
+    gates.publish(files)
+    assert gates.decide(launch, "lead", "review").code == 403
+    assert gates.decide(launch, "lead3", "review").json["gates"][0]["state"] == "GO"
 
 
 def test_few_break_the_glass(gates: World) -> None:
@@ -507,6 +579,33 @@ def test_a_policy_that_was_overtaken_fails(gates: World) -> None:
     found = [gates.read(one["id"]) for one in asked]
     assert [one["state"] for one in found] == ["TERMINATED", "FAILED"]
     assert found[1]["failure"]["code"] == "PolicyMoved"
+
+
+def test_lines_that_only_look_like_one_are_refused(gates: World) -> None:
+    """What ends a line for Cedar or TOML and not for whoever reads the difference would hide a rule in it."""
+    for end in ("\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\r"):
+        files = gated(LEAD2)
+        files["policies.cedar"] += (
+            f'// nobody{end}permit (principal, action == Action::"delegate", resource);\n'
+        )
+        answer = gates.call("PUT", "/v1/policy", {"files": files, "reason": "x"}, who="ops")
+        assert (answer.code, answer.json["errors"][0]["rule"]) == (400, "unseen"), repr(end)
+
+
+def test_a_policy_that_was_put_back_stays_back(gates: World) -> None:
+    """The launcher dies after it changed the policy, that is undone, and its cue comes again: it is done already."""
+    old = gated(LEAD2)
+    asked = gates.call(
+        "PUT", "/v1/policy", {"files": {**old, "tests.toml": "# other\n"}, "reason": "x"}, who="ops"
+    ).json
+    gates.decide(asked, "lead", "policy")
+    with mock.patch.object(launcher, "_record", side_effect=RuntimeError("the process ends")):
+        gates.settle()
+    assert gates.gonogo.policies.current().digest == asked["plan"]["spec"]["bundle"]
+    gates.publish(old)
+    later(gates, minutes=20)
+    assert gates.read(asked["id"])["state"] == "TERMINATED"
+    assert gates.gonogo.policies.current().digest == asked["plan"]["spec"]["previous"]
 
 
 # Why

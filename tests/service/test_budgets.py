@@ -128,6 +128,27 @@ def test_redelivery_holds_and_lets_go_once() -> None:
     assert committed(road) == spent
 
 
+def test_a_release_that_meets_a_retry_does_not_let_its_hold_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It failed; before its hold is let go it is tried again, and runs: then it holds what it holds."""
+    road = lives.road(files("100"))
+    launch = cleared(road, "a")
+    road.cloud.refusal = RefusedError("InsufficientInstanceCapacity", "There is none left.")
+    release = budgets.release
+    met: list[State] = []
+
+    def meanwhile(outside: Any, failed: Launch) -> None:
+        if not met:
+            met.append(failed.state)
+            road.cloud.refusal = None
+            road.change("dev", failed, "retry")
+            launcher.launch(outside, failed.id)
+        release(outside, failed)
+
+    monkeypatch.setattr(budgets, "release", meanwhile)
+    launcher.launch(road.outside, launch.id)
+    assert (met, road.state(launch), committed(road)) == ([State.FAILED], State.RUNNING, WEEK)
+
+
 class _Gone(BaseException):
     """The process ends."""
 
