@@ -1,0 +1,23 @@
+"""At the end: what the tests counted, whichever process ran them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+SUMS = ("fault points", "pairs of faults", "orders of two")
+LINES = ("random steps", "small world")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how much was tried, and how much of what there is was seen."""
+    sums: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in report.user_properties if getattr(report, "when", "") == "call" else ():
+                if name in LINES:
+                    terminalreporter.write_line(f"tests/core: {name}, {value}")
+                if name in SUMS:
+                    sums[name] += value
+    for name, value in sums.items():
+        terminalreporter.write_line(f"tests/service: {value} {name} tried, none skipped")
