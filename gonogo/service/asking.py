@@ -16,7 +16,7 @@ from gonogo.core.gates import Gate, GateState
 from gonogo.core.launch import Launch
 from gonogo.core.states import State
 from gonogo.ports import Outside
-from gonogo.service import decide
+from gonogo.service import decide, saving
 
 Places = dict[Actor, tuple[Actor, ...]]
 """Whoever may decide; for those who only stand in for others, in whose place."""
@@ -57,11 +57,8 @@ def asked(outside: Outside, launch: Launch, gate: str, round_: int) -> list[Deli
         if one.type in _NAMES_APPROVERS and (one.data["gate"], one.data["round"]) == (gate, round_):
             whom |= set(msgspec.convert(one.data["approvers"], tuple[Actor, ...]))
     whom |= _stand_ins(outside, whom)
-    ids = sorted(deliveries.delivery_id(launch.id, "decide", one, gate, round_) for one in whom)
-    found: list[Delivery] = []
-    for start in range(0, len(ids), decide.AT_ONCE):
-        found += outside.items.get_many(Delivery, ids[start : start + decide.AT_ONCE]).values()
-    return sorted(found, key=lambda one: one.actor)
+    ids = (deliveries.delivery_id(launch.id, "decide", one, gate, round_) for one in whom)
+    return sorted(saving.load_many(outside.items, Delivery, ids).values(), key=lambda one: one.actor)
 
 
 _NAMES_APPROVERS = (events.GateOpened.type, events.GateEscalated.type)
@@ -69,12 +66,10 @@ _NAMES_APPROVERS = (events.GateOpened.type, events.GateEscalated.type)
 
 def _stand_ins(outside: Outside, whom: set[Actor]) -> set[Actor]:
     """Return everybody who ever stood in for these, as far as it is on record."""
-    ids = sorted(delegation_id(one) for one in whom)
     found: set[Actor] = set()
-    for start in range(0, len(ids), decide.AT_ONCE):
-        for one in outside.items.get_many(Delegation, ids[start : start + decide.AT_ONCE]).values():
-            found.add(one.to)
-            found |= {msgspec.convert(past.data["to"], Actor) for past in one.history if "to" in past.data}
+    for one in saving.load_many(outside.items, Delegation, (delegation_id(who) for who in whom)).values():
+        found.add(one.to)
+        found |= {msgspec.convert(past.data["to"], Actor) for past in one.history if "to" in past.data}
     return found
 
 

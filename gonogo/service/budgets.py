@@ -19,8 +19,6 @@ from gonogo.core.states import State
 from gonogo.ports import Outside
 from gonogo.service import saving
 
-AT_ONCE = 100
-"""How many launches are read in one call (DynamoDB API reference, BatchGetItem)."""
 HOLDING = (State.PENDING, State.LAUNCHING, State.RUNNING, State.STOPPED)
 
 Ledgers = Mapping[str, Ledger]
@@ -121,9 +119,7 @@ def reconcile(outside: Outside, ledger_id: str) -> bool:
         if this.due_at is None or now < this.due_at:
             return this
         ids = sorted(this.held)
-        found: dict[str, Launch] = {}
-        for start in range(0, len(ids), AT_ONCE):
-            found |= outside.items.get_many(Launch, ids[start : start + AT_ONCE])
+        found = saving.load_many(outside.items, Launch, ids)
         for id_ in ids:
             launch = found.get(id_)
             if launch is None or launch.state not in HOLDING:

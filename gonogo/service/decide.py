@@ -27,8 +27,6 @@ from gonogo.service import saving
 from gonogo.service.identity import SignedIn
 
 Verdict = Literal["approve", "reject", "revoke"]
-AT_ONCE = 100
-"""How many delegations are read in one call (DynamoDB API reference, BatchGetItem)."""
 
 
 class Rights(msgspec.Struct, frozen=True):
@@ -227,10 +225,8 @@ def may_stand_in(outside: Outside, launch: Launch, gate: Gate, actor: Actor, cur
 
 def delegations(outside: Outside, launch: Launch, actors: frozenset[Actor]) -> list[Delegation]:
     """Return what these actors delegate now; not what somebody who may not decide the launch said for them."""
-    ids = sorted(delegation_id(one) for one in actors)
-    found: list[Delegation] = []
-    for start in range(0, len(ids), AT_ONCE):
-        found += outside.items.get_many(Delegation, ids[start : start + AT_ONCE]).values()
+    ids = (delegation_id(one) for one in actors)
+    found = saving.load_many(outside.items, Delegation, ids).values()
     now = outside.now()
     return [one for one in found if one.holds(now) and (one.by == one.actor or one.by not in launch.barred)]
 

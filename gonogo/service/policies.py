@@ -34,7 +34,7 @@ from gonogo.service import saving, submit
 from gonogo.service.identity import SignedIn
 from gonogo.service.submit import Prepared
 
-AT_ONCE = "1s"
+ENDS_AT_ONCE = "1s"
 """The lease of a change of policy, which ends with its start."""
 KEPT = 16
 """How many bundles a process keeps ready; more than ever wait at a time."""
@@ -154,7 +154,7 @@ def _change(asker: SignedIn, bundle: Bundle, reason: str) -> Question:
         cost_center=POLICY_GATE,
         requester=asker.actor,
         on_behalf_of=None,
-        lease=AT_ONCE,
+        lease=ENDS_AT_ONCE,
         plan=Plan(
             template=POLICY_GATE,
             engine=POLICY_ENGINE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from gonogo.core.errors import BusyError, NotFoundError, VersionConflictError
@@ -13,6 +13,9 @@ from gonogo.ports import Items
 TRIES = 20
 LONGEST_ID = 64
 """Characters; what is longer is no id of ours, and may be no key that DynamoDB can look for (2,048 bytes)."""
+
+AT_ONCE = 100
+"""How many items are read in one call (DynamoDB API reference, BatchGetItem)."""
 
 T = TypeVar("T", bound=Item)
 Command = Callable[[T], T]
@@ -28,6 +31,15 @@ def load(items: Items, launch_id: str) -> Launch:
     if launch is None:
         raise NotFoundError("There is no launch by that id.")
     return launch
+
+
+def load_many(items: Items, kind: type[T], ids: Iterable[str]) -> dict[str, T]:
+    """Return those items that exist, by id, sorted by it: one call for each hundred."""
+    wanted = sorted(set(ids))
+    found: dict[str, T] = {}
+    for start in range(0, len(wanted), AT_ONCE):
+        found |= items.get_many(kind, wanted[start : start + AT_ONCE])
+    return {one: found[one] for one in wanted if one in found}
 
 
 def change(items: Items, item: T, command: Command[T]) -> T:
