@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gonogo.core.errors import RefusedError
+from gonogo.core.plan import POLICY_ENGINE
 from gonogo.core.token import Keyring
 from gonogo.ports import (
     Bus,
@@ -29,7 +30,8 @@ from gonogo.ports import (
     Secrets,
 )
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from gonogo.aws.accounts import Clients, Part
 
 
 class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     people_keys: tuple[str, ...] = ()
     hook_keys: tuple[str, ...] = ()
     mail_from: str = ""
+    scans: bool = False
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
@@ -73,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             people_keys=_list(environ.get("GONOGO_PEOPLE_KEYS", "")),
             hook_keys=_list(environ.get("GONOGO_HOOK_KEYS", "")),
             mail_from=environ.get("GONOGO_MAIL_FROM", ""),
+            scans=environ.get("GONOGO_SCAN", "off") == "on",
         )
 
 
@@ -108,6 +112,8 @@ class Gonogo:
         self.trusts = trusts
         self._identity = identity
         self._caller = caller
+        self._engines: dict[str, Engine] = {}
+        self._observers: dict[str, Observer | None] = {}
 
     @cached_property
     def items(self) -> Items:
@@ -185,12 +191,10 @@ class Gonogo:
             ]
         )
 
-    @cached_property
-    def observer(self) -> Observer:
-        """The eyes on instances."""
-        from gonogo.aws.engines.ec2 import Ec2
-
-        return Ec2()
+    @property
+    def scans(self) -> bool:
+        """Whether every instance of a place is looked at, and not only those that have our tag."""
+        return self.settings.scans
 
     @property
     def epoch(self) -> int:
@@ -208,35 +212,42 @@ class Gonogo:
         return self.settings.mail_from
 
     def resolver(self, engine: str) -> Resolver:
-        """Return the resolver of an engine."""
-        return _named(self._resolvers, engine)
+        """Return the resolver of an engine: the engine, with no more rights than whoever asks has."""
+        if engine == POLICY_ENGINE:
+            raise RefusedError("NoSuchEngine", "no template names this engine")
+        return self.engine(engine)
 
     def engine(self, engine: str) -> Engine:
         """Return the engine."""
-        return _named(self._engines, engine)
+        if engine not in self._engines:
+            self._engines[engine] = self._made(engine)
+        return self._engines[engine]
 
-    @cached_property
-    def _resolvers(self) -> Mapping[str, Resolver]:
-        from gonogo.aws.engines.ec2 import Ec2Resolver
+    def _made(self, engine: str) -> Engine:
+        if engine == POLICY_ENGINE:
+            from gonogo.service.policies import PolicyEngine
 
-        return {"ec2": Ec2Resolver()}
+            return PolicyEngine(self.items, self.policies, self.now)
+        from gonogo.aws import engines
 
-    @cached_property
-    def _engines(self) -> Mapping[str, Engine]:
-        from gonogo.aws.engines.ec2 import Ec2
-        from gonogo.service.policies import PolicyEngine
+        return engines.engine(engine, self._accounts("role"))
 
-        return {"ec2": Ec2(), "policy": PolicyEngine(self.items, self.policies, self.now)}
+    def observer(self, engine: str) -> Observer | None:
+        """Return the eyes on what an engine made."""
+        if engine not in self._observers:
+            from gonogo.aws import engines
+
+            self._observers[engine] = engines.observer(engine, self._accounts("observer"))
+        return self._observers[engine]
+
+    def _accounts(self, part: Part) -> Clients:
+        from gonogo.aws.accounts import Accounts
+
+        return Accounts(part, self.settings.region, self.now)
 
     def random(self, size: int) -> bytes:
         """Return random bytes that nobody can guess."""
         return secrets.token_bytes(size)
-
-
-def _named(engines: Mapping[str, T], name: str) -> T:
-    if name not in engines:
-        raise RefusedError("NoSuchEngine", f"there is no engine {name!r}")
-    return engines[name]
 
 
 _installed: Outside | None = None

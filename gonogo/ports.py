@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -12,7 +12,7 @@ from gonogo.core.bundle import Bundle
 from gonogo.core.event import Event
 from gonogo.core.item import Item
 from gonogo.core.launch import InstanceState
-from gonogo.core.plan import Plan, Unit
+from gonogo.core.plan import Place, Plan, Unit
 from gonogo.core.token import Keyring
 
 T = TypeVar("T", bound=Item)
@@ -157,9 +157,10 @@ class Caller(Protocol):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """An instance as the engine shows it.
+    """An instance (or what else an engine makes) as the engine shows it.
 
     `state` is None while it is on the way from one to another, `ending` when that way is to its end.
+    `began_at` is when it was last started, `changed_at` when it was last stopped or ended, where that is known.
     """
 
     id: str
@@ -168,13 +169,27 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     client_token: str
     launch: str | None
     ending: bool = False
+    image: str | None = None
+    began_at: datetime | None = None
+    changed_at: datetime | None = None
+
+
+Files = Callable[[], Mapping[str, str]]
+"""Returns the files of the bundle that a launch was judged by: path to text."""
 
 
 class Resolver(Protocol):
     """The part of an engine that makes a template's filled spec whole, before anybody is asked."""
 
-    def resolve(self, spec: Mapping[str, Any], region: str) -> tuple[dict[str, Any], tuple[Unit, ...]]:
+    def resolve(
+        self, spec: Mapping[str, Any], place: Place, files: Mapping[str, str]
+    ) -> tuple[dict[str, Any], tuple[Unit, ...]]:
         """Return the spec without any mutable reference, and what of it has a price.
+
+        Args:
+            spec: the template's, filled; what is resolved already stays as it is.
+            place: where it is to be launched.
+            files: the bundle's files, path to text.
 
         Raises:
             InvalidError: the spec is not one of this engine.
@@ -198,17 +213,26 @@ class Claims(Protocol):
         """Its claims that are lists of strings; no other is of use here."""
 
 
-class Engine(Protocol):
-    """The part of an engine that launches what was approved. Only the launcher has one."""
+class Engine(Resolver, Protocol):
+    """Launches what was approved, and changes it. Only the launcher has one that may do more than resolve."""
 
-    def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+    def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str], files: Files) -> tuple[str, ...]:
         """Make what the plan says and nothing else; the same token adopts what it made before.
+
+        Args:
+            plan: of one choice. Its own `choices` and `partial` are the launcher's business.
+            token: at most 52 ASCII characters; an engine that calls more than once adds a part of its own.
+            tags: by which a resource is known as the launch's, where the engine can tag.
+            files: the files of the bundle that the launch was judged by, read when asked for.
 
         Returns:
             The engine's ids of what was made, after comparing it with the plan.
 
         Raises:
+            FullError: there is no capacity; nothing was made. Another choice may do.
+            PartialError: it said no after some was made, which stands.
             RefusedError: the engine said no, definitely; nothing was made.
+            MakingError: it is being made; the same call must be repeated to see what became of it.
             LaterError: unknown; the same call must be repeated.
         """
 
@@ -226,10 +250,17 @@ class Engine(Protocol):
 
 
 class Observer(Protocol):
-    """Looks at instances."""
+    """Looks at what an engine made."""
 
-    def look(self, instance: str, region: str) -> Seen | None:
-        """Return the instance as it is now, or None where there is none by that id.
+    def look(self, resource: str, place: Place) -> Seen | None:
+        """Return the resource as it is now, or None where there is none by that id.
+
+        Raises:
+            LaterError: that could not be told now.
+        """
+
+    def survey(self, place: Place, *, ours: bool) -> Iterator[Sequence[Seen]]:
+        """Return page by page all that is there, ended things too while they are shown; `ours`: what has our tag.
 
         Raises:
             LaterError: that could not be told now.
@@ -313,8 +344,8 @@ class Outside(Protocol):
         """The verifier of bearer tokens."""
 
     @property
-    def observer(self) -> Observer:
-        """The eyes on instances."""
+    def scans(self) -> bool:
+        """Whether every instance of a place is looked at, and not only those that have our tag."""
 
     @property
     def epoch(self) -> int:
@@ -333,6 +364,13 @@ class Outside(Protocol):
 
     def engine(self, engine: str) -> Engine:
         """Return the engine; RefusedError if there is none by that name."""
+
+    def observer(self, engine: str) -> Observer | None:
+        """Return the eyes on what an engine made; None where nobody but outside systems can tell.
+
+        Raises:
+            RefusedError: there is no engine by that name.
+        """
 
     def now(self) -> datetime:
         """Return the time, aware, in UTC."""

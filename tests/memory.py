@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -30,7 +30,7 @@ from gonogo.core.errors import (
 from gonogo.core.event import Event
 from gonogo.core.item import Item
 from gonogo.core.launch import InstanceState
-from gonogo.core.plan import POLICY_ENGINE, Plan, Unit
+from gonogo.core.plan import POLICY_ENGINE, Place, Plan, Unit
 from gonogo.core.token import Keyring
 from gonogo.ports import Page, PoisonError, Seen
 from gonogo.service import policies
@@ -343,6 +343,8 @@ class Machine(msgspec.Struct, kw_only=True):
     token: str
     tags: Mapping[str, str]
     state: InstanceState = "running"
+    began_at: datetime | None = None
+    changed_at: datetime | None = None
 
 
 class Cloud:
@@ -359,9 +361,11 @@ class Cloud:
         self.images = {"/aws/service/newest": "ami-0123456789abcdef0"}
         self._by_token: dict[str, tuple[bytes, tuple[str, ...]]] = {}
 
-    def resolve(self, spec: Mapping[str, Any], region: str) -> tuple[dict[str, Any], tuple[Unit, ...]]:
+    def resolve(
+        self, spec: Mapping[str, Any], place: Place, files: Mapping[str, str]
+    ) -> tuple[dict[str, Any], tuple[Unit, ...]]:
         """Put an image in the place of its alias."""
-        del region
+        del place, files
         if not isinstance(spec.get("instance_type"), str):
             raise InvalidError(Fault("/template", "spec", "names no instance type"))
         image = str(spec["image_id"])
@@ -370,8 +374,11 @@ class Cloud:
         count = int(spec.get("count", 1))
         return {**spec, "image_id": image, "count": count}, (Unit(str(spec["instance_type"]), count),)
 
-    def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+    def launch(
+        self, plan: Plan, *, token: str, tags: Mapping[str, str], files: ports.Files
+    ) -> tuple[str, ...]:
         """Make the plan's instances, or adopt them."""
+        del files
         signature = msgspec.json.encode([plan.spec, sorted(tags.items())], order="deterministic")
         if token in self._by_token:
             before, ids = self._by_token[token]
@@ -419,18 +426,17 @@ class Cloud:
         """Terminate machines."""
         self._turn(plan, resources, "terminated")
 
-    def look(self, instance: str, region: str) -> Seen | None:
+    def look(self, resource: str, place: Place) -> Seen | None:
         """Return a machine as it is."""
-        one = self.machines.get(instance)
-        if one is None or one.region != region:
-            return None
-        return Seen(
-            id=one.id,
-            kind=one.kind,
-            state=one.state,
-            client_token=one.token,
-            launch=one.tags.get("gonogo:launch"),
-        )
+        one = self.machines.get(resource)
+        return _as_seen(one) if one is not None and one.region == place.region else None
+
+    def survey(self, place: Place, *, ours: bool) -> Iterator[Sequence[Seen]]:
+        """Return all machines of a region, two a page."""
+        here = [one for one in self.machines.values() if one.region == place.region]
+        shown = [_as_seen(one) for one in here if not ours or "gonogo:launch" in one.tags]
+        for start in range(0, len(shown), 2):
+            yield shown[start : start + 2]
 
     def _turn(self, plan: Plan, resources: Sequence[str], state: InstanceState) -> None:
         if self.refusal is not None:
@@ -453,6 +459,19 @@ class Cloud:
             self.heard(machine)
 
 
+def _as_seen(one: Machine) -> Seen:
+    return Seen(
+        id=one.id,
+        kind=one.kind,
+        state=one.state,
+        client_token=one.token,
+        launch=one.tags.get("gonogo:launch"),
+        image=one.image,
+        began_at=one.began_at,
+        changed_at=one.changed_at,
+    )
+
+
 _ready: dict[str, Bundle] = {}
 """Bundles that were checked before: checking is the same for all, and dear."""
 
@@ -469,6 +488,7 @@ class Outside:
 
     public_url = "https://gonogo.example.com/"
     mail_from = "gonogo@example.com"
+    scans = False
 
     def __init__(self, files: Mapping[str, str], clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
@@ -531,11 +551,6 @@ class Outside:
         """The verifier of bearer tokens."""
         return Identity()
 
-    @property
-    def observer(self) -> ports.Observer:
-        """The eyes on instances."""
-        return self.cloud
-
     def resolver(self, engine: str) -> ports.Resolver:
         """Return the resolver of an engine."""
         self._known(engine)
@@ -561,6 +576,11 @@ class Outside:
         """Put a policy in force."""
         with mock.patch.object(policies, "accept", _checked):
             return policies.publish(self.items, files, lambda _issuer: True, self.now())
+
+    def observer(self, engine: str) -> ports.Observer | None:
+        """Return the eyes on what an engine made."""
+        self._known(engine)
+        return self.cloud
 
     @staticmethod
     def _known(engine: str) -> None:

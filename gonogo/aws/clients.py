@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from gonogo.core.errors import LaterError, RefusedError
@@ -47,12 +47,27 @@ FULL = frozenset(
 
 def client(service: str, region: str) -> Any:
     """Return a boto3 client; it costs tens to hundreds of milliseconds, so make it when first needed."""
+    return _made(service, region)
+
+
+def assumed(service: str, region: str, credentials: Mapping[str, Any]) -> Any:
+    """Return a boto3 client that calls by these credentials, as AssumeRole answers with them."""
+    return _made(
+        service,
+        region,
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+    )
+
+
+def _made(service: str, region: str, **more: str) -> Any:
     import boto3
     from botocore.config import Config
 
     config = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
     make: Any = boto3.client
-    return make(service, region_name=region, config=config)
+    return make(service, region_name=region, config=config, **more)
 
 
 def call(operation: Callable[..., T], **arguments: Any) -> T:

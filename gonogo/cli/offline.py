@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from gonogo.aws.engines.ec2 import ALIAS, Ec2Resolver
 from gonogo.core.errors import RefusedError
+from gonogo.core.plan import Place
 from gonogo.ports import Resolver
 
 
@@ -23,4 +26,8 @@ def resolver(engine: str) -> Resolver:
     """
     if engine != "ec2":
         raise RefusedError("NoSuchEngine", f"there is no engine {engine!r}")
-    return Ec2Offline()
+    return Ec2Offline(_nobody)
+
+
+def _nobody(service: str, place: Place) -> NoReturn:
+    raise RefusedError("Offline", f"{service} in {place.region} is not asked here")

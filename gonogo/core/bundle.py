@@ -18,7 +18,7 @@ from gonogo.core.actor import Actor
 from gonogo.core.budget import BudgetRule
 from gonogo.core.errors import Fault, InvalidError
 from gonogo.core.gates import Kind, OnReject, Place
-from gonogo.core.plan import Lease, PriceTable
+from gonogo.core.plan import Account, Lease, PriceTable
 from gonogo.core.window import Window
 
 _PLACES: dict[Kind, Place] = {"human": "approval", "hook": "before_approval", "timer": "before_launch"}
@@ -38,6 +38,10 @@ LONGEST_GATE = "7d"
 """An approval link lives as long as its gate, and no link may live longer than this."""
 LONGEST_LEASE = "3650d"
 """No calendar overflows with it, whenever the launch starts."""
+MOST_CHOICES = 10
+"""How many choices a template may name besides its spec: all of them are in the digest, and are read."""
+STACKS = "stacks/"
+"""The folder of CloudFormation templates that templates name."""
 LONGEST_NAME = {"issuer": 512, "subject": 255, "gate": 64}
 """Characters that the names in an approval code may have, so that the code stays one that is read."""
 
@@ -118,6 +122,8 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What may be launched: the engine's spec, with holes that checked parameters fill.
 
     `wait` is how long a request may wait for its gates, `launch_within` how long until it must be launched.
+    Each of `choices` says what of the spec is otherwise, to be tried in their order where there is no capacity
+    for it. With `partial`, what could be made is kept; otherwise all is made, or nothing stays.
     """
 
     title: str
@@ -129,6 +135,9 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     description: str = ""
     wait: str | None = None
     launch_within: str | None = None
+    account: Account | None = None
+    choices: tuple[dict[str, Any], ...] = ()
+    partial: bool = False
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

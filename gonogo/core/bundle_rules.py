@@ -28,6 +28,7 @@ from gonogo.core.bundle import (
     LONGEST_GATE,
     LONGEST_LEASE,
     LONGEST_NAME,
+    MOST_CHOICES,
     POLICY_GATE,
     UNCLAIMED,
     Bundle,
@@ -42,7 +43,7 @@ from gonogo.core.bundle import (
 from gonogo.core.bundle_lines import CedarFile, Key, TomlFile
 from gonogo.core.errors import BundleRefusedError, Fault
 from gonogo.core.gates import Kind, Place
-from gonogo.core.plan import PriceTable
+from gonogo.core.plan import NEVER, PriceTable, lease_length
 
 POLICIES, SCHEMA = "policies.cedar", bundle_schema.FILE
 GATES, PEOPLE, PRICES = "gates.toml", "people.toml", "prices.toml"
@@ -672,12 +673,20 @@ def _template_faults(
         )
     yield from _spec_faults(template)
     yield from _length_faults(template)
+    for engine, least in prices.minimum.items():
+        try:
+            duration.parse(least)
+        except ValueError as error:
+            yield (), "minimum", f"prices.toml, [minimum] {engine}: {error}"
 
 
 def _spec_faults(template: Template) -> Iterator[_Said]:
     if set(template.spec) == {"parameter"}:
         yield ("spec",), "spec", "must be a table of its own, not one parameter"
-    for hole in sorted(set(_holes(template.spec)) - set(template.parameters.get("properties", {}))):
+    if len(template.choices) > MOST_CHOICES:
+        yield ("choices",), "choices", f"are more than {MOST_CHOICES}"
+    holes = {*_holes(template.spec), *_holes(list(template.choices))}
+    for hole in sorted(holes - set(template.parameters.get("properties", {}))):
         where = next((key for key, value in template.spec.items() if hole in _holes(value)), "")
         yield (
             ("spec", where),
@@ -695,9 +704,13 @@ def _length_faults(template: Template) -> Iterator[_Said]:
         except ValueError as error:
             yield (field,), "wait", str(error)
     try:
-        if duration.parse(template.lease.default) > duration.parse(template.lease.max):
+        if template.lease.warn is not None:
+            duration.parse(template.lease.warn)
+        longest = lease_length(template.lease.max)
+        endless = template.lease.default == NEVER and template.lease.max != NEVER
+        if endless or lease_length(template.lease.default) > longest:
             yield ("lease", "default"), "lease", "the default lease is longer than the longest"
-        if duration.parse(template.lease.max) > duration.parse(LONGEST_LEASE):
+        if longest > duration.parse(LONGEST_LEASE):
             yield ("lease", "max"), "lease", f"the longest lease is longer than {LONGEST_LEASE}"
     except ValueError as error:
         yield ("lease",), "lease", str(error)

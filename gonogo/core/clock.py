@@ -6,9 +6,9 @@ from datetime import datetime
 
 from gonogo.core import course, event
 from gonogo.core.actor import SYSTEM
-from gonogo.core.commands import change
 from gonogo.core.gates import LAPSED, Gate, GateState
 from gonogo.core.launch import Launch
+from gonogo.core.life import change, warn
 from gonogo.core.states import State
 
 
@@ -40,7 +40,7 @@ def _passed(launch: Launch, at: datetime) -> Launch:
         and launch.wanted != "terminate"
     ):
         return change(launch, wanted="terminate", actor=SYSTEM, at=at)
-    return after
+    return warn(after, at=at) if launch.state is not State.TERMINATED else after
 
 
 def too_late(launch: Launch, at: datetime) -> str | None:

@@ -5,7 +5,7 @@ Nothing here is a command: the version is not touched.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -242,8 +242,15 @@ def clocks(launch: Launch) -> list[datetime]:
     if launch.state in STARTED:
         found += [one for gate in launch.gates if gate.is_after for one in gate.clocks()]
     if launch.state in (State.RUNNING, State.STOPPED) and launch.wanted != "terminate":
-        found.append(launch.lease_ends_at)
+        found += [launch.lease_ends_at, lease_told_at(launch)]
     return [one for one in found if one is not None]
+
+
+def lease_told_at(launch: Launch) -> datetime | None:
+    """Return when it is to be told that the lease ends; None where it is told already, or never is."""
+    if launch.lease_ends_at is None or launch.warned or launch.warns <= 0:
+        return None
+    return launch.lease_ends_at - timedelta(seconds=launch.warns)
 
 
 def due(launch: Launch) -> Launch:
@@ -266,3 +273,45 @@ def _opened_event(launch: Launch, gate: Gate) -> event.GateOpened:
         goes_at=gate.goes_at,
         why=gate.why,
     )
+
+
+def held_up(gates: tuple[Gate, ...]) -> bool:
+    """Tell whether any of these gates stands before the launch."""
+    return any(not gate.is_after for gate in gates)
+
+
+def awaits(launch: Launch, at: datetime) -> Launch:
+    """Let a launch that was asked for, or amended, wait for its gates, or go."""
+    if launch.state is State.PENDING:
+        return cleared(launch, at)
+    names = tuple(gate.name for gate in launch.gates)
+    launch = launch.happened(at, event.LaunchAwaitingApproval(launch=launch.facts, gates=names))
+    return advance(launch, at)
+
+
+def last_round(launch: Launch) -> int:
+    """Return the highest round that any gate ever had: one that comes anew opens after it, so none comes again."""
+    return max((launch.rounds, *(gate.round for gate in launch.gates)))
+
+
+def started(launch: Launch, at: datetime) -> Launch:
+    """Tell that it runs."""
+    return launch.happened(
+        at,
+        event.LaunchStarted(
+            launch=launch.facts,
+            approvers=launch.approvers,
+            attempt=launch.attempt,
+            resources=tuple(one.id for one in launch.resources),
+            choice=launch.choice,
+        ),
+    )
+
+
+def terminated(launch: Launch, at: datetime) -> Launch:
+    """End it: systems and timers after the launch have nothing to look at any more, a review still has."""
+    launch = launch.changed(state=State.TERMINATED, wanted=None, wanted_by=None)
+    for gate in launch.gates:
+        if gate.kind != "human" and gate.state in (GateState.OPEN, GateState.WAITING):
+            launch = put(launch, gate.closed(GateState.CANCELLED), at)
+    return launch.happened(at, event.LaunchTerminated(launch=launch.facts))

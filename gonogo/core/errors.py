@@ -23,7 +23,10 @@ GonogoError
 ├── PolicyMissingError           no bundle: nothing is permitted
 ├── EdgeError                    something outside did not do its part
 │   ├── RefusedError             it said no, and would again
+│   │   ├── FullError            there is no capacity for it: another choice may do
+│   │   └── PartialError         it said no after some of it was made
 │   └── LaterError               unknown or passing: repeat the very same call
+│       ├── MakingError          it is being made: look again in a minute
 │       └── IssuerUnavailableError  the identity issuer's keys cannot be read
 └── StoreError
     ├── ItemExistsError          another write made this item first
@@ -32,6 +35,7 @@ GonogoError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -206,12 +210,37 @@ class RefusedError(EdgeError):
         super().__init__(f"{code}: {message}")
 
 
+class FullError(RefusedError):
+    """There is no capacity for just this; nothing was made."""
+
+
+class PartialError(RefusedError):
+    """It said no after some of it was made."""
+
+    def __init__(self, code: str, message: str, made: Sequence[str], *, full: bool = False) -> None:
+        """Keep the ids of what was made, and whether it was for want of capacity that the rest was not."""
+        self.made, self.full = tuple(made), full
+        super().__init__(code, message)
+
+
 class LaterError(EdgeError):
     """Unknown or passing. What was asked may have happened: repeat the very same call, never a new one."""
 
     def __init__(self, detail: str, retry_after: int | None = None) -> None:
         """Keep why, and the seconds to wait where the other side named them."""
         self.retry_after = retry_after
+        super().__init__(detail)
+
+
+class MakingError(LaterError):
+    """What was asked for is being made, which takes its time: repeat the very same call in a minute.
+
+    Where it is `told`, nobody need ask: whoever makes it says so when it is made.
+    """
+
+    def __init__(self, detail: str, *, told: bool = False) -> None:
+        """Keep why, and whether it will be told."""
+        self.told = told
         super().__init__(detail)
 
 

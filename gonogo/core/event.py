@@ -245,12 +245,27 @@ class LaunchCancelled(LaunchData, frozen=True, kw_only=True):
 
 
 class LaunchStarted(LaunchData, frozen=True, kw_only=True):
-    """The engine made these resources, exactly as approved."""
+    """The engine made these resources, exactly as approved; `choice` of the approved list."""
 
     type = "launch.started"
     approvers: tuple[Actor, ...]
     attempt: int
     resources: tuple[str, ...]
+    choice: int = 1
+
+
+class LaunchAttemptFailed(LaunchData, frozen=True, kw_only=True):
+    """One choice of the approved plan could not be made, in the engine's words; the launch goes on.
+
+    What was `made` of it before is terminated again, or kept where the plan says `partial`.
+    """
+
+    type = "launch.attempt_failed"
+    attempt: int
+    choice: int
+    code: str
+    message: str
+    made: tuple[str, ...]
 
 
 class LaunchFailed(LaunchData, frozen=True, kw_only=True):
@@ -260,6 +275,7 @@ class LaunchFailed(LaunchData, frozen=True, kw_only=True):
     attempt: int
     code: str
     message: str
+    choice: int = 1
 
 
 class LaunchStopped(LaunchData, frozen=True, kw_only=True):
@@ -274,8 +290,11 @@ class LaunchTerminated(LaunchData, frozen=True, kw_only=True):
     type = "launch.terminated"
 
 
-class InstanceData(Data, frozen=True, kw_only=True):
-    """What a biller needs of one instance: what it is, since when, what it costs, who pays, who said yes."""
+class Metered(msgspec.Struct, frozen=True, kw_only=True):
+    """What a biller needs of one instance: what it is, what it costs, who pays, who said yes.
+
+    What another engine than ec2 made is an instance too: a stack, an execution, or what an outside system made.
+    """
 
     instance: str
     region: str
@@ -291,7 +310,19 @@ class InstanceData(Data, frozen=True, kw_only=True):
     currency: str
     price_version: str
     hourly: Decimal
+    engine: str = "ec2"
+    account: str | None = None
+    image: str | None = None
+
+
+class InstanceData(Metered, Data, frozen=True, kw_only=True):
+    """What became of one instance, and when; an `account` is named where it is not gonogo's own."""
+
     changed_at: datetime
+
+
+StopSource = Literal["event", "reconciled", "vanished", "reported"]
+"""Who says that it ended: EC2, a look at it, its not being there any more, or an outside system."""
 
 
 class InstanceStarted(InstanceData, frozen=True, kw_only=True):
@@ -304,12 +335,65 @@ class InstanceStopped(InstanceData, frozen=True, kw_only=True):
     """It is stopped, from `changed_at` on."""
 
     type = "instance.stopped"
+    stop_source: StopSource = "event"
 
 
 class InstanceTerminated(InstanceData, frozen=True, kw_only=True):
     """It is gone, from `changed_at` on."""
 
     type = "instance.terminated"
+    stop_source: StopSource = "event"
+
+
+class InstanceUnapproved(Data, frozen=True, kw_only=True):
+    """An instance runs that no launch of ours made, whatever its tag says; or one that is not what was approved."""
+
+    type = "instance.unapproved"
+    instance: str
+    region: str
+    account: str | None
+    instance_type: str
+    image: str | None
+    why: Literal["untagged", "no_launch", "not_of_launch", "changed"]
+    launch: str | None
+    began_at: datetime | None
+
+
+class UsageRecorded(Metered, Data, frozen=True, kw_only=True):
+    """So long an instance ran on one UTC day, in one interval from its start to its stop, and what that costs.
+
+    `seconds` are whole and billed (at least what the price table asks for each start); `cost` is exact to ten
+    places. A correction has `corrects`, the record that it adds to (or takes from): nothing is ever rewritten.
+    """
+
+    type = "usage.recorded"
+    record: str
+    corrects: str | None
+    day: str
+    interval_begin: datetime
+    interval_end: datetime | None
+    begin: datetime
+    end: datetime
+    seconds: int
+    cost: Decimal
+    stop_source: StopSource | None
+
+
+class LeaseExpiring(LaunchData, frozen=True, kw_only=True):
+    """At `ends_at` it is terminated, unless its lease is extended before."""
+
+    type = "lease.expiring"
+    ends_at: datetime
+
+
+class LeaseExtended(LaunchData, frozen=True, kw_only=True):
+    """It may run until `until` now, null for without an end; `by` is the launch that was approved for it, if any."""
+
+    type = "lease.extended"
+    actor: Actor
+    previous: datetime | None
+    until: datetime | None
+    by: str | None
 
 
 class DeliveryDue(Data, frozen=True, kw_only=True):

@@ -5,19 +5,33 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from gonogo.core import event
-from gonogo.core.item import Item
-from gonogo.core.launch import InstanceState, Launch
+import msgspec
 
-_EVENTS: dict[InstanceState, type[event.InstanceData]] = {
-    "running": event.InstanceStarted,
-    "stopped": event.InstanceStopped,
-    "terminated": event.InstanceTerminated,
-}
+from gonogo.core import event, watch
+from gonogo.core.event import Metered, StopSource
+from gonogo.core.item import Item, Listed
+from gonogo.core.launch import InstanceState, Launch
+from gonogo.core.plan import Account, Place
+
+
+class InstanceSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What the list of live instances shows of one."""
+
+    id: str
+    launch: str
+    engine: str
+
+
+def live_at(place: Place) -> str:
+    """Return the list that the instances of a place stand in until they are gone."""
+    return f"live:{watch.id_of(place)}"
 
 
 class Instance(Item, frozen=True, kw_only=True):
-    """An instance that one of our launches made. `hourly` is the price that was approved, for one of it."""
+    """An instance, or what else an engine made for one of our launches.
+
+    `hourly` is the price that was approved, for one of it; each start costs at least that of `least` seconds.
+    """
 
     kind = "instance"
 
@@ -27,6 +41,22 @@ class Instance(Item, frozen=True, kw_only=True):
     hourly: Decimal
     state: InstanceState = "pending"
     changed_at: datetime
+    engine: str = "ec2"
+    account: Account | None = None
+    image: str | None = None
+    least: int = 0
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return Place(self.region, self.account)
+
+    def listed(self) -> Listed:
+        """Stand in the list of live instances until it is gone."""
+        if self.state == "terminated":
+            return Listed()
+        summary = InstanceSummary(id=self.id, launch=self.launch, engine=self.engine)
+        return Listed(state=live_at(self.place), summary=summary)
 
 
 def first_seen(
@@ -36,30 +66,32 @@ def first_seen(
     instance_type: str,
     hourly: Decimal,
     at: datetime,
+    image: str | None = None,
+    least: int = 0,
 ) -> Instance:
     """Return an instance of which nothing is known yet but that it is this launch's."""
+    plan = launch.question.plan
     return Instance(
         id=id,
         version=0,
         at=at,
         updated_at=at,
         launch=launch.id,
-        region=launch.question.plan.region,
+        region=plan.region,
         instance_type=instance_type,
         hourly=hourly,
         changed_at=at,
+        engine=plan.engine,
+        account=plan.account,
+        image=image,
+        least=least,
     )
 
 
-def seen(
-    instance: Instance, *, launch: Launch, state: InstanceState, changed_at: datetime, at: datetime
-) -> Instance:
-    """Record how it was seen; the very same instance where that is known already, or where it has ended."""
-    if instance.state in (state, "terminated") or state not in _EVENTS:
-        return instance
-    instance = instance.changed(state=state, changed_at=changed_at)
+def metered(instance: Instance, launch: Launch) -> Metered:
+    """Return what a biller needs of it."""
     question = launch.question
-    happened = _EVENTS[state](
+    return Metered(
         instance=instance.id,
         region=instance.region,
         instance_type=instance.instance_type,
@@ -74,6 +106,31 @@ def seen(
         currency=question.price.currency,
         price_version=question.price.version,
         hourly=instance.hourly,
-        changed_at=changed_at,
+        engine=instance.engine,
+        account=instance.account.number if instance.account else None,
+        image=instance.image,
     )
+
+
+def seen(
+    instance: Instance,
+    *,
+    launch: Launch,
+    state: InstanceState,
+    changed_at: datetime,
+    at: datetime,
+    source: StopSource = "event",
+) -> Instance:
+    """Record how it was seen; the very same instance where that is known already, or where it has ended."""
+    if state == "pending" or instance.state in (state, "terminated"):
+        return instance
+    instance = instance.changed(state=state, changed_at=changed_at)
+    facts = msgspec.structs.asdict(metered(instance, launch))
+    happened: event.InstanceData
+    if state == "running":
+        happened = event.InstanceStarted(**facts, changed_at=changed_at)
+    elif state == "stopped":
+        happened = event.InstanceStopped(**facts, changed_at=changed_at, stop_source=source)
+    else:
+        happened = event.InstanceTerminated(**facts, changed_at=changed_at, stop_source=source)
     return instance.happened(at, happened).next_version()

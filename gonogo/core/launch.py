@@ -15,7 +15,7 @@ from gonogo.core.errors import NotFoundError, TransitionNotAllowedError
 from gonogo.core.event import LaunchFacts
 from gonogo.core.gates import Gate
 from gonogo.core.item import Item, Listed
-from gonogo.core.plan import Question
+from gonogo.core.plan import Plan, Question
 from gonogo.core.states import TABLE, Command, State
 
 Wanted = Literal["stop", "start", "terminate"]
@@ -37,6 +37,18 @@ class Failure(msgspec.Struct, frozen=True):
     code: str
     message: str
     attempt: int
+
+
+class Undo(msgspec.Struct, frozen=True, kw_only=True):
+    """What was made of a choice before the engine said no: it is terminated before anything else is tried.
+
+    `full` says that it was for want of capacity, so that the next choice may do.
+    """
+
+    resources: tuple[str, ...]
+    code: str
+    message: str
+    full: bool
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +90,8 @@ class Launch(Item, frozen=True, kw_only=True):
     It waits until `waits_until` at the latest. `was` is what was asked before it was amended, `offers` what
     approvers would say go to instead, `tells` the groups that are told of a broken glass, `holds`
     whether it holds something of a budget, `rounds` the highest round of the gates that an amendment replaced.
+    The end of its lease is told `warns` seconds ahead, once `warned`. `undo` is what is being taken back,
+    `rolled_back` all that ever was: it ran too.
     """
 
     kind = "launch"
@@ -108,6 +122,10 @@ class Launch(Item, frozen=True, kw_only=True):
     tells: tuple[str, ...] = ()
     holds: bool = False
     rounds: int = 0
+    undo: Undo | None = None
+    rolled_back: tuple[str, ...] = ()
+    warns: int = 0
+    warned: bool = False
 
     @property
     def askers(self) -> frozenset[Actor]:
@@ -203,13 +221,23 @@ class Launch(Item, frozen=True, kw_only=True):
         if self.state not in rule.leads:
             raise TransitionNotAllowedError(rule.words, self.state)
 
-    def client_token(self, part: int = 1) -> str:
-        """Return the engine's idempotency token for this attempt: at most 64 ASCII characters, as EC2 asks.
+    @property
+    def plan(self) -> Plan:
+        """What the engine gets: the plan, of the choice that is tried or was made."""
+        return self.question.plan.chosen(self.choice)
+
+    def client_token(self) -> str:
+        """Return the engine's idempotency token for this attempt and choice: 52 ASCII characters; EC2 takes 64.
 
         The launch's nonce is in it, which nobody is shown: whoever could guess the token could make something
         else under it first, to be taken for what was approved.
         """
         raw = canonical.fingerprint(
-            self.id, self.nonce, self.digest, str(self.attempt), str(self.choice), str(part)
+            self.id, self.nonce, self.digest, str(self.attempt), str(self.choice), "1"
         )
         return "g-" + base64.b32encode(raw).decode().rstrip("=").lower()[:50]
+
+    def made_with(self, token: str) -> bool:
+        """Tell whether an engine's token is this attempt's, or one of its parts' (`TOKEN-2`)."""
+        ours = self.client_token()
+        return token == ours or (token.startswith(f"{ours}-") and token[len(ours) + 1 :].isdecimal())

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import ROUND_UP, Decimal, InvalidOperation
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from gonogo.core import canonical, duration
 from gonogo.core.actor import Actor
@@ -15,6 +16,11 @@ from gonogo.core.errors import Fault, InvalidError, NotPermittedError
 from gonogo.core.event import Change, Price
 
 HOURS_A_MONTH = 730
+NEVER = "never"
+"""The lease of what may run without an end, where its template allows that."""
+ENDLESS = timedelta(days=3650)
+"""As how long a lease without an end counts, in hours and in money; it is also the longest that ends."""
+_ROLE = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}\Z"
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -24,8 +30,42 @@ class Unit(msgspec.Struct, frozen=True):
     quantity: int
 
 
+class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another AWS account: the role that launches there, the one that only looks, and what both ask to be told.
+
+    Roles are ARNs. AWS asks a third party to give an external id (IAM user guide, "The confused deputy problem").
+    """
+
+    role: Annotated[str, Meta(pattern=_ROLE)]
+    observer: Annotated[str, Meta(pattern=_ROLE)]
+    external_id: Annotated[str, Meta(pattern=r"^[\w+=,.@:/-]{2,1224}\Z")]
+
+    @property
+    def number(self) -> str:
+        """The twelve digits of the account."""
+        return self.role.split(":")[4]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where something is launched: in a region, of gonogo's own account unless it says otherwise."""
+
+    region: str
+    account: Account | None = None
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What is launched instead, where there is no capacity for what stands before it in the list."""
+
+    spec: dict[str, Any]
+    units: tuple[Unit, ...]
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is launched, whole and resolved: the engine gets this and adds no default of its own."""
+    """What is launched, whole and resolved: the engine gets this and adds no default of its own.
+
+    `choices` are tried in their order where there is no capacity for the spec. With `partial`, what could be
+    made of it is kept; otherwise all is made or nothing stays.
+    """
 
     template: str
     engine: str
@@ -33,6 +73,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any]
     spec: dict[str, Any]
     units: tuple[Unit, ...]
+    account: Account | None = None
+    choices: tuple[Choice, ...] = ()
+    partial: bool = False
+
+    @property
+    def place(self) -> Place:
+        """Where it is launched."""
+        return Place(self.region, self.account)
+
+    def chosen(self, choice: int) -> Plan:
+        """Return the plan of one choice, which the engine gets: 1 is the spec itself, 2 the first of `choices`."""
+        if choice == 1:
+            return msgspec.structs.replace(self, choices=())
+        one = self.choices[choice - 2]
+        return msgspec.structs.replace(self, spec=one.spec, units=one.units, choices=())
 
 
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,10 +110,14 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """How long a launch of a template may run: what it gets unless it asks, and the most it may ask for."""
+    """How long a launch of a template may run: what it gets unless it asks, and the most it may ask for.
+
+    `warn` is how long before the end it is told; without it, a tenth of the lease, at most three days.
+    """
 
     default: str
     max: str
+    warn: str | None = None
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,15 +149,22 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _LATER: dict[str, Any] = {"launch_by": None, "break_glass": False}
+_LATER_IN_PLANS: dict[str, Any] = {"account": None, "choices": (), "partial": False}
 
 
 def _digest(asked: LaunchRequest | Question) -> str:
     """Return the digest without what came later and is not used: what is older keeps its digest."""
     plain = msgspec.to_builtins(asked)
-    for name, unused in _LATER.items():
-        if plain[name] == unused:
-            del plain[name]
+    _without(plain, _LATER)
+    if "plan" in plain:
+        _without(plain["plan"], _LATER_IN_PLANS)
     return canonical.digest(plain)
+
+
+def _without(plain: dict[str, Any], unused: Mapping[str, Any]) -> None:
+    for name, value in unused.items():
+        if plain[name] == value:
+            del plain[name]
 
 
 POLICY_ENGINE = "policy"
@@ -131,11 +197,21 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an hour of a unit costs, by engine and region, as decimal strings in `currency`."""
+    """What an hour of a unit costs, by engine and region, as decimal strings in `currency`.
+
+    `minimum` is, by engine, what each start of a unit costs at least: its price for so long, such as "60s" for
+    Linux on EC2 (Amazon EC2 pricing, "On-Demand": per second, 60 seconds at least).
+    """
 
     version: str
     currency: str
     hourly: dict[str, dict[str, dict[str, Decimal]]]
+    minimum: dict[str, str] = {}
+
+    def least(self, engine: str) -> int:
+        """Return how many seconds each start of a unit of this engine is billed for at least."""
+        text = self.minimum.get(engine)
+        return int(duration.parse(text).total_seconds()) if text is not None else 0
 
     def of_unit(self, engine: str, region: str, kind: str) -> Decimal:
         """Return the price of one unit for one hour.
@@ -151,14 +227,18 @@ class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             ) from None
 
     def estimate(self, plan: Plan, lease: timedelta) -> Price:
-        """Return what the plan costs if it runs all the time, to the hundredth, rounded up.
+        """Return what the plan, or the dearest of its choices, costs if it runs all the time.
+
+        Amounts are to the hundredth, rounded up.
 
         Raises:
             NotPermittedError: a unit has no price, or it is more than can be reckoned with.
         """
-        hourly = sum(
-            (self.of_unit(plan.engine, plan.region, unit.kind) * unit.quantity for unit in plan.units),
-            Decimal(0),
+        hourly = max(
+            sum(
+                (self.of_unit(plan.engine, plan.region, one.kind) * one.quantity for one in units), Decimal(0)
+            )
+            for units in (plan.units, *(choice.units for choice in plan.choices))
         )
         seconds = int(lease.total_seconds())
         return Price(
@@ -186,14 +266,29 @@ def lease_for(template: str, lease: Lease, asked: str | None) -> str:
     if asked is None:
         return lease.default
     try:
-        length = duration.parse(asked)
+        length = lease_length(asked)
     except ValueError as error:
         raise InvalidError(Fault("/lease", "duration", str(error))) from error
-    if length > duration.parse(lease.max):
+    if lease.max != NEVER and (asked == NEVER or length > lease_length(lease.max)):
         raise InvalidError(
             Fault("/lease", "maximum", f"is longer than the {lease.max} that template {template!r} allows")
         )
     return asked
+
+
+def lease_length(lease: str) -> timedelta:
+    """Return how long a lease is; one without an end counts as ten years.
+
+    Raises:
+        ValueError: it is no length of time, nor `never`.
+    """
+    return ENDLESS if lease == NEVER else duration.parse(lease)
+
+
+def warning(lease: str, warn: str | None) -> timedelta:
+    """Return how long before the end of a lease it is told that it ends."""
+    length = lease_length(lease)
+    return min(duration.parse(warn), length) if warn is not None else min(length / 10, timedelta(days=3))
 
 
 def fill(spec: Any, parameters: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import cedarpy
 import msgspec
 
-from gonogo.core import bundle_rules, duration
+from gonogo.core import bundle_rules
 from gonogo.core.actor import Actor
 from gonogo.core.budget import Standing
 from gonogo.core.bundle import POLICY_GATE, Bundle, GateRule, entities_of
@@ -20,7 +20,7 @@ from gonogo.core.bundle_lines import TomlFile
 from gonogo.core.errors import BundleRefusedError, Fault, NotPermittedError
 from gonogo.core.event import Price
 from gonogo.core.gates import Gate
-from gonogo.core.plan import Question
+from gonogo.core.plan import Question, lease_length
 
 MOST = Decimal("922337203685477.5807")
 """The largest Cedar decimal (Cedar language reference, "decimal")."""
@@ -391,7 +391,7 @@ def _context(bundle: Bundle, action: str, question: Question, budget: Standing |
         "region": plan.region,
         "units": [unit.kind for unit in plan.units],
         "quantity": sum(unit.quantity for unit in plan.units),
-        "lease_hours": -(-duration.parse(question.lease) // timedelta(hours=1)),
+        "lease_hours": -(-lease_length(question.lease) // timedelta(hours=1)),
         "claimed": {
             "cost_center": question.cost_center,
             "reason": question.reason,

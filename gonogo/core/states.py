@@ -39,12 +39,16 @@ class Command(StrEnum):
     ASK_MORE = "ask_more"
     CLAIM = "claim"
     EXPIRE = "expire"
+    MAKING = "making"
+    REFUSED = "refused"
+    UNDONE = "undone"
     RECORD_STARTED = "record_started"
     RECORD_FAILED = "record_failed"
     RETRY = "retry"
     STOP = "stop"
     START = "start"
     TERMINATE = "terminate"
+    EXTEND = "extend"
     CHANGE_FAILED = "change_failed"
     OBSERVE = "observe"
     TICK = "tick"
@@ -92,6 +96,11 @@ TABLE: dict[Command, Rule] = {
     Command.ASK_MORE: Rule("the launcher", "ask more of", {S.PENDING: (S.PENDING, S.PENDING_APPROVAL)}),
     Command.CLAIM: Rule("the launcher", "launch", {S.PENDING: (S.LAUNCHING,)}),
     Command.EXPIRE: Rule("the launcher", "expire", {S.PENDING: (S.EXPIRED,)}, vain=(S.EXPIRED,)),
+    Command.MAKING: Rule("the launcher", "go on making", {S.LAUNCHING: (S.LAUNCHING,)}),
+    Command.REFUSED: Rule(
+        "the launcher", "record a refused attempt of", {S.LAUNCHING: (S.LAUNCHING, S.FAILED)}
+    ),
+    Command.UNDONE: Rule("the launcher", "undo an attempt of", {S.LAUNCHING: (S.LAUNCHING, S.FAILED)}),
     Command.RECORD_STARTED: Rule(
         "the launcher", "record the start of", {S.LAUNCHING: (S.RUNNING, S.TERMINATED)}
     ),
@@ -106,6 +115,7 @@ TABLE: dict[Command, Rule] = {
     Command.TERMINATE: Rule(
         "whoever asked, or may launch it", "terminate", {**_RUNS, **_STANDS}, vain=(S.TERMINATED,)
     ),
+    Command.EXTEND: Rule("whoever asked", "extend the lease of", {**_RUNS, **_STANDS}),
     Command.CHANGE_FAILED: Rule(
         "the launcher",
         "record a failed change of",

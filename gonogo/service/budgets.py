@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from gonogo.core import budget, duration
+from gonogo.core import budget
 from gonogo.core.budget import Ledger, Standing
 from gonogo.core.bundle import Bundle
 from gonogo.core.launch import Launch
-from gonogo.core.plan import Question
+from gonogo.core.plan import Question, lease_length
 from gonogo.core.states import State
 from gonogo.ports import Outside
 from gonogo.service import saving
@@ -42,7 +42,7 @@ def read(outside: Outside, question: Question, at: datetime) -> Ledgers:
 
 def asked(question: Question, at: datetime) -> dict[str, Decimal]:
     """Return what a launch at this time costs at most, by month."""
-    return budget.amounts(question.price.hourly, at, at + duration.parse(question.lease))
+    return budget.amounts(question.price.hourly, at, at + lease_length(question.lease))
 
 
 def stands(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gonogo.core import commands, duration, policy
+from gonogo.core import attempts, commands, life, policy
 from gonogo.core.errors import NotPermittedError, StalePriceError
 from gonogo.core.launch import Launch, Wanted
+from gonogo.core.plan import lease_length
 from gonogo.core.states import State
 from gonogo.ports import Outside
 from gonogo.service import saving
@@ -37,7 +38,7 @@ def retry(outside: Outside, actor: SignedIn, launch_id: str) -> Launch:
     if actor.actor not in launch.askers:
         raise NotPermittedError("Only who asked for this launch may retry it.")
     question = launch.question
-    now_costs = actor.policy.prices.estimate(question.plan, duration.parse(question.lease))
+    now_costs = actor.policy.prices.estimate(question.plan, lease_length(question.lease))
     if launch.state is State.FAILED and now_costs.hourly != question.price.hourly:
         raise StalePriceError(str(question.price.hourly), str(now_costs.hourly))
     now, attempt = outside.now(), launch.attempt
@@ -45,7 +46,7 @@ def retry(outside: Outside, actor: SignedIn, launch_id: str) -> Launch:
     def command(this: Launch) -> Launch:
         if this.attempt > attempt:
             return this
-        return commands.retry(this, at=now)
+        return attempts.retry(this, at=now)
 
     return saving.change(outside.items, launch, command)
 
@@ -65,5 +66,5 @@ def change(outside: Outside, actor: SignedIn, launch_id: str, wanted: Wanted) ->
         )
     now = outside.now()
     return saving.change(
-        outside.items, launch, lambda this: commands.change(this, wanted=wanted, actor=actor.actor, at=now)
+        outside.items, launch, lambda this: life.change(this, wanted=wanted, actor=actor.actor, at=now)
     )

@@ -8,14 +8,18 @@ from datetime import datetime
 
 import msgspec
 
-from gonogo.core import clock, commands, glass, policy
+from gonogo.core import attempts, clock, glass, life, policy
 from gonogo.core.actor import Actor
 from gonogo.core.budget import Standing
 from gonogo.core.bundle import Bundle
 from gonogo.core.errors import (
     BusyError,
+    FullError,
     ItemExistsError,
+    LaterError,
+    MakingError,
     NotPermittedError,
+    PartialError,
     RefusedError,
     UnreviewedError,
     VersionConflictError,
@@ -23,10 +27,11 @@ from gonogo.core.errors import (
 from gonogo.core.gates import Gate
 from gonogo.core.glass import Glass, glass_id
 from gonogo.core.launch import Launch
+from gonogo.core.plan import Plan
 from gonogo.core.policy import Principal
 from gonogo.core.states import State
 from gonogo.ports import Outside
-from gonogo.service import budgets, decide, saving
+from gonogo.service import budgets, decide, saving, watch
 
 NOT_APPROVED = "The plan is not the one that was approved."
 
@@ -93,15 +98,15 @@ def _ready(outside: Outside, this: Launch, current: Bundle) -> Launch:
     now = outside.now()
     late = clock.too_late(this, now)
     if late is not None:
-        return commands.expire(this, why=late, at=now)
+        return attempts.expire(this, why=late, at=now)
     if not _is_what_was_approved(this):
-        return commands.record_failed(this, code="DigestMismatch", message=NOT_APPROVED, at=now)
+        return attempts.record_failed(this, code="DigestMismatch", message=NOT_APPROVED, at=now)
     judged = _judged_and_held(outside, this, current)
     if judged is None:
         return this
     if judged != _Judged():
         return _otherwise(this, judged, now)
-    ready = commands.reopen(this, lost=_lost(outside, this, current), at=now)
+    ready = attempts.reopen(this, lost=_lost(outside, this, current), at=now)
     if ready.state is not State.PENDING:
         return ready
     return _claimed(outside, ready, current, now)
@@ -110,8 +115,8 @@ def _ready(outside: Outside, this: Launch, current: Bundle) -> Launch:
 def _otherwise(this: Launch, judged: _Judged, now: datetime) -> Launch:
     """Return the launch failed, or behind more gates, as it is judged by now."""
     if judged.refused is not None:
-        return commands.record_failed(this, code="NotPermitted", message=judged.refused, at=now)
-    return commands.ask_more(this, gates=judged.more, at=now)
+        return attempts.record_failed(this, code="NotPermitted", message=judged.refused, at=now)
+    return attempts.ask_more(this, gates=judged.more, at=now)
 
 
 def _claimed(outside: Outside, this: Launch, current: Bundle, now: datetime) -> Launch:
@@ -120,8 +125,8 @@ def _claimed(outside: Outside, this: Launch, current: Bundle, now: datetime) -> 
         if this.question.break_glass:
             _take_glass(outside, this)
     except UnreviewedError as error:
-        return commands.record_failed(this, code="Unreviewed", message=str(error), at=now)
-    return commands.claim(this, at=now, holds=_has_budget(outside, this, current))
+        return attempts.record_failed(this, code="Unreviewed", message=str(error), at=now)
+    return attempts.claim(this, at=now, holds=_has_budget(outside, this, current))
 
 
 def _is_what_was_approved(item: Launch) -> bool:
@@ -246,7 +251,7 @@ def _launch(outside: Outside, item: Launch) -> None:
         _record(
             outside,
             item,
-            lambda this: commands.record_failed(
+            lambda this: attempts.record_failed(
                 this,
                 code="DigestMismatch",
                 message=NOT_APPROVED,
@@ -254,39 +259,88 @@ def _launch(outside: Outside, item: Launch) -> None:
             ),
         )
         return
-    plan = item.question.plan
+    watch.begin(outside, item.plan)
+    for _ in range(2 * len(item.question.plan.choices) + 2):  # each choice is made once, and undone once
+        if item.state is not State.LAUNCHING:
+            return
+        command = _undone(outside, item) if item.undo is not None else _made(outside, item)
+        if command is None:
+            return
+        item = _record(outside, item, command)
+
+
+def _made(outside: Outside, item: Launch) -> saving.Command[Launch] | None:
+    """Let the engine make the choice whose turn it is, and return what is to be recorded of that, if anything.
+
+    Raises:
+        LaterError: it is not known how that ended.
+    """
+    plan = item.plan
+    engine = outside.engine(plan.engine)
     try:
-        made = outside.engine(plan.engine).launch(plan, token=item.client_token(), tags=tags(item))
-    except RefusedError as error:
-        code, message = error.code, error.message
-        _record(
-            outside,
-            item,
-            lambda this: commands.record_failed(this, code=code, message=message, at=outside.now()),
+        made = engine.launch(
+            plan,
+            token=item.client_token(),
+            tags=tags(item),
+            files=lambda: outside.policies.pinned(item.bundle).files,
         )
-    else:
-        _record(outside, item, lambda this: commands.record_started(this, resources=made, at=outside.now()))
+    except MakingError as error:
+        if error.told:
+            return None
+        return lambda this: attempts.making(this, at=outside.now())
+    except PartialError as error:
+        return _partly_made(outside, plan, error)
+    except RefusedError as error:
+        code, message, full = error.code, error.message, isinstance(error, FullError)
+        return lambda this: attempts.refused(this, code=code, message=message, full=full, at=outside.now())
+    return lambda this: attempts.record_started(this, resources=made, at=outside.now())
 
 
-def _record(outside: Outside, item: Launch, command: saving.Command[Launch]) -> None:
-    """Save what the engine answered to this attempt, unless it is on record already.
+def _partly_made(outside: Outside, plan: Plan, error: PartialError) -> saving.Command[Launch]:
+    code, message, full, made = error.code, error.message, error.full, error.made
+    if plan.partial:
+        return lambda this: attempts.record_short(
+            this, code=code, message=message, resources=made, at=outside.now()
+        )
+    return lambda this: attempts.refused(
+        this, code=code, message=message, full=full, made=made, at=outside.now()
+    )
+
+
+def _undone(outside: Outside, item: Launch) -> saving.Command[Launch]:
+    """Terminate what was made of a choice that the engine refused in part.
+
+    Raises:
+        LaterError: the engine does not do so now. Nothing else is tried before it has.
+    """
+    assert item.undo is not None  # noqa: S101 - the caller has looked
+    try:
+        outside.engine(item.plan.engine).terminate(item.plan, item.undo.resources)
+    except RefusedError as error:
+        raise LaterError(f"what was made in part is not terminated yet: {error}") from error
+    return lambda this: attempts.undone(this, at=outside.now())
+
+
+def _record(outside: Outside, item: Launch, command: saving.Command[Launch]) -> Launch:
+    """Save what the engine answered to this attempt and choice, unless it is on record already.
 
     What has failed, or has ended with its start, holds nothing of a budget any more.
     """
-    attempt = item.attempt
+    what = (item.attempt, item.choice, item.undo)
 
     def unless_recorded(this: Launch) -> Launch:
-        if this.state is not State.LAUNCHING or this.attempt != attempt:
+        if this.state is not State.LAUNCHING or (this.attempt, this.choice, this.undo) != what:
             return this
         return command(this)
 
     recorded = saving.change(outside.items, item, unless_recorded)
     if recorded.state not in budgets.HOLDING:
         budgets.release(outside, recorded)
+    return recorded
 
 
 def _change(outside: Outside, item: Launch) -> None:
-    plan, wanted = item.question.plan, item.wanted
+    plan, wanted = item.plan, item.wanted
     live = tuple(one.id for one in item.resources if one.state != "terminated")
     engine = outside.engine(plan.engine)
     try:
@@ -302,6 +356,6 @@ def _change(outside: Outside, item: Launch) -> None:
         def command(this: Launch) -> Launch:
             if this.wanted != wanted:
                 return this
-            return commands.change_failed(this, code=code, message=message, at=outside.now())
+            return life.change_failed(this, code=code, message=message, at=outside.now())
 
         saving.change(outside.items, item, command)

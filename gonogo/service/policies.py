@@ -11,6 +11,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from gonogo import ports
 from gonogo.core import canonical, policy, published
@@ -27,9 +28,9 @@ from gonogo.core.errors import (
 )
 from gonogo.core.event import Price
 from gonogo.core.launch import Launch
-from gonogo.core.plan import POLICY_ENGINE, Plan, Question
+from gonogo.core.plan import POLICY_ENGINE, Place, Plan, Question, Unit
 from gonogo.core.published import CURRENT, CurrentPolicy, StoredBundle
-from gonogo.ports import Items, Outside
+from gonogo.ports import Files, Items, Outside
 from gonogo.service import saving, submit
 from gonogo.service.identity import SignedIn
 from gonogo.service.submit import Prepared
@@ -213,12 +214,19 @@ class PolicyEngine:
         self._policies = policies
         self._now = now
 
-    def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+    def resolve(
+        self, spec: Mapping[str, Any], place: Place, files: Mapping[str, str]
+    ) -> tuple[dict[str, Any], tuple[Unit, ...]]:
+        """Refuse: no template names this engine."""
+        del spec, place, files
+        raise InvalidError(Fault("/template", "engine", "is none that a template can name"))
+
+    def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str], files: Files) -> tuple[str, ...]:
         """Put the plan's bundle in force; nothing is made that could be stopped.
 
         The token stands, hashed, in the event of it: what was done is not done again, though it was undone since.
         """
-        del tags
+        del tags, files
         digest, previous = str(plan.spec["bundle"]), str(plan.spec["previous"])
         change = canonical.name("c", token)
         try:

@@ -220,9 +220,11 @@ def _template_faults(bundle: Bundle, name: str, resolvers: Resolvers) -> Iterato
             )
             continue
         try:
-            _, units = resolver.resolve(plan.fill(template.spec, parameters), template.region)
-            for unit in units:
-                bundle.prices.of_unit(template.engine, template.region, unit.kind)
+            place = plan.Place(template.region, template.account)
+            for spec in (template.spec, *({**template.spec, **one} for one in template.choices)):
+                _, units = resolver.resolve(plan.fill(spec, parameters), place, bundle.files)
+                for unit in units:
+                    bundle.prices.of_unit(template.engine, template.region, unit.kind)
         except InvalidError as error:
             seen.update(
                 Fault(file.at(*one.pointer.split("/")[1:]), one.rule, one.detail) for one in error.faults

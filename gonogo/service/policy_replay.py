@@ -8,11 +8,10 @@ from typing import Any
 
 import msgspec
 
-from gonogo.core import duration
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.errors import NotPermittedError
-from gonogo.core.plan import Plan, Question
+from gonogo.core.plan import Plan, Question, lease_length
 from gonogo.core.policy import Principal
 from gonogo.service import submit
 
@@ -101,7 +100,7 @@ def judge(bundle: Bundle, past: Past) -> Answer:
     if past.requester not in bundle.people and not set(past.groups) & set(bundle.groups):
         return Answer(outcome="refused", reason="Policy knows nobody by that issuer and subject.")
     try:
-        price = bundle.prices.estimate(past.plan, duration.parse(past.lease))
+        price = bundle.prices.estimate(past.plan, lease_length(past.lease))
         question = Question(
             name=past.name,
             reason=past.reason,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -24,7 +24,7 @@ from gonogo.core.errors import (
 from gonogo.core.gates import Gate
 from gonogo.core.glass import Glass, glass_id, is_reviewed
 from gonogo.core.launch import Launch
-from gonogo.core.plan import LaunchRequest, Plan, Question
+from gonogo.core.plan import Choice, LaunchRequest, Place, Plan, Question
 from gonogo.core.policy import Judgement, Principal
 from gonogo.ports import Outside, Resolver
 from gonogo.service import budgets, saving
@@ -50,6 +50,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[Gate, ...]
     budget: Standing | None = None
     waits: str | None = None
+    warns: timedelta = timedelta(0)
 
 
 def prepare(
@@ -100,6 +101,7 @@ def judged(
         gates=policy.gates_for(bundle, judgement, question, barred),
         budget=budget,
         waits=template.wait if template is not None else None,
+        warns=plan.warning(question.lease, template.lease.warn) if template is not None else timedelta(0),
     )
 
 
@@ -168,6 +170,7 @@ def once(
         owners=tuple(sorted(policy.owners(asker.policy, ready.question))),
         waits_until=now + duration.parse(ready.waits) if ready.waits is not None else None,
         tells=ready.judgement.tells,
+        warns=int(ready.warns.total_seconds()),
         at=now,
     )
     try:
@@ -212,7 +215,11 @@ def question_of(resolvers: Resolvers, asker: SignedIn, request: LaunchRequest, n
         resolver = resolvers(template.engine)
     except RefusedError as error:
         raise NotPermittedError(str(error)) from error
-    spec, units = resolver.resolve(plan.fill(template.spec, parameters), template.region)
+    place = Place(template.region, template.account)
+    specs = [template.spec, *({**template.spec, **choice} for choice in template.choices)]
+    (spec, units), *others = (
+        resolver.resolve(plan.fill(one, parameters), place, bundle.files) for one in specs
+    )
     whole = Plan(
         template=request.template,
         engine=template.engine,
@@ -220,6 +227,9 @@ def question_of(resolvers: Resolvers, asker: SignedIn, request: LaunchRequest, n
         parameters=parameters,
         spec=spec,
         units=units,
+        account=template.account,
+        choices=tuple(Choice(spec=one, units=of) for one, of in others),
+        partial=template.partial,
     )
     return Question(
         name=request.name,
@@ -229,7 +239,7 @@ def question_of(resolvers: Resolvers, asker: SignedIn, request: LaunchRequest, n
         on_behalf_of=request.on_behalf_of,
         lease=lease,
         plan=whole,
-        price=bundle.prices.estimate(whole, duration.parse(lease)),
+        price=bundle.prices.estimate(whole, plan.lease_length(lease)),
         launch_by=_launch_by(request.launch_by, template.launch_within, now),
         break_glass=request.break_glass,
     )

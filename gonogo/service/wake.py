@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import TypeVar
 
 from gonogo.core import clock
 from gonogo.core import delegation as delegations
@@ -10,10 +12,14 @@ from gonogo.core import delivery as deliveries
 from gonogo.core.budget import Ledger
 from gonogo.core.delegation import Delegation
 from gonogo.core.delivery import Delivery
+from gonogo.core.item import Item
 from gonogo.core.launch import Launch
+from gonogo.core.usage import UsageDay
+from gonogo.core.watch import Watch
 from gonogo.ports import Outside
-from gonogo.service import budgets, saving
+from gonogo.service import budgets, saving, usage, watch
 
+T = TypeVar("T", bound=Item)
 AT_ONCE = 100
 """How many items of each shard one waking takes; the next takes the rest."""
 
@@ -38,21 +44,26 @@ def wake(outside: Outside) -> int:
 
 
 def _tick(outside: Outside, kind: str, id_: str, now: datetime) -> bool:
+    """Do what time asks for of one item, and return if it changed."""
+    if kind in _ELSEWHERE:
+        return _ELSEWHERE[kind](outside, id_)
     if kind == Launch.kind:
-        launch = outside.items.get(Launch, id_)
-        return launch is not None and (
-            saving.change(outside.items, launch, lambda this: clock.tick(this, at=now)) is not launch
-        )
+        return _ticked(outside, Launch, id_, lambda this: clock.tick(this, at=now))
     if kind == Delivery.kind:
-        delivery = outside.items.get(Delivery, id_)
-        return delivery is not None and (
-            saving.change(outside.items, delivery, lambda this: deliveries.tick(this, at=now)) is not delivery
-        )
+        return _ticked(outside, Delivery, id_, lambda this: deliveries.tick(this, at=now))
     if kind == Delegation.kind:
-        found = outside.items.get(Delegation, id_)
-        return found is not None and (
-            saving.change(outside.items, found, lambda this: delegations.tick(this, at=now)) is not found
-        )
-    if kind == Ledger.kind:
-        return budgets.reconcile(outside, id_)
+        return _ticked(outside, Delegation, id_, lambda this: delegations.tick(this, at=now))
     return False
+
+
+_ELSEWHERE: Mapping[str, Callable[[Outside, str], bool]] = {
+    Ledger.kind: budgets.reconcile,
+    UsageDay.kind: usage.hand_on,
+    Watch.kind: watch.look_over,
+}
+"""What is done to items whose change needs to know of others."""
+
+
+def _ticked(outside: Outside, kind: type[T], id_: str, command: saving.Command[T]) -> bool:
+    item = outside.items.get(kind, id_)
+    return item is not None and saving.change(outside.items, item, command) is not item

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from gonogo.aws.table import Table
-from gonogo.core import commands, published
 from gonogo.core import delivery as deliveries
 from gonogo.core import event as events
+from gonogo.core import life, published
 from gonogo.core.actor import Actor
 from gonogo.core.delivery import Delivery, Waiting
 from gonogo.core.errors import InvalidError, ItemExistsError, LaterError, VersionConflictError
@@ -376,7 +376,7 @@ def test_only_what_differs_is_written(table: Table) -> None:
     """A change of one field that rewrote all would undo the work of newer code, and cost for the whole item."""
     launch = builders.running()
     table.add(launch)
-    after = commands.change(launch, wanted="stop", actor=DEV, at=AT)
+    after = life.change(launch, wanted="stop", actor=DEV, at=AT)
     asked: list[dict[str, Any]] = []
     connection: Any = table._table.connection  # type: ignore[attr-defined]
     send = connection._make_api_call
@@ -757,9 +757,9 @@ def test_a_save_that_was_refused_leaves_history_readable(items: Items) -> None:
 
 def turned(this: Launch, wanted: Any) -> Launch:
     """Return a launch after it was stopped or started."""
-    asked = commands.change(this, wanted=wanted, actor=DEV, at=AT)
+    asked = life.change(this, wanted=wanted, actor=DEV, at=AT)
     state: Any = "stopped" if wanted == "stop" else "running"
-    return commands.observe(asked, resource="i-1", state=state, changed_at=AT, at=AT)
+    return life.observe(asked, resource="i-1", state=state, changed_at=AT, at=AT)
 
 
 def test_the_history_that_people_read_has_no_gap(items: Items) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema_rs
 import msgspec
 
-from gonogo.core import clock, commands, duration, event, plan, policy
+from gonogo.core import attempts, clock, commands, duration, event, life, plan, policy
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.event import Event, Price
@@ -301,30 +301,30 @@ def cleared() -> Launch:
 
 def launching() -> Launch:
     """Return a launch that the launcher has claimed."""
-    return commands.claim(cleared(), at=AT)
+    return attempts.claim(cleared(), at=AT)
 
 
 def running(*resources: str) -> Launch:
     """Return a launch whose instances run: i-1 unless told otherwise."""
-    this = commands.record_started(launching(), resources=resources or ("i-1",), at=AT)
+    this = attempts.record_started(launching(), resources=resources or ("i-1",), at=AT)
     for one in resources or ("i-1",):
-        this = commands.observe(this, resource=one, state="running", changed_at=AT, at=AT)
+        this = life.observe(this, resource=one, state="running", changed_at=AT, at=AT)
     return this
 
 
 def stopped() -> Launch:
     """Return a launch whose one instance is stopped."""
-    return commands.observe(running(), resource="i-1", state="stopped", changed_at=AT, at=AT)
+    return life.observe(running(), resource="i-1", state="stopped", changed_at=AT, at=AT)
 
 
 def terminated() -> Launch:
     """Return a launch whose one instance is gone."""
-    return commands.observe(running(), resource="i-1", state="terminated", changed_at=AT, at=AT)
+    return life.observe(running(), resource="i-1", state="terminated", changed_at=AT, at=AT)
 
 
 def failed() -> Launch:
     """Return a launch that the engine refused."""
-    return commands.record_failed(
+    return attempts.record_failed(
         launching(), code="InsufficientInstanceCapacity", message="None left.", at=AT
     )
 

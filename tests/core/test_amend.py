@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gonogo.core import commands, event
+from gonogo.core import attempts, commands, event
 from gonogo.core.actor import Actor
 from gonogo.core.errors import (
     GateNotOpenError,
@@ -132,7 +132,7 @@ def test_no_round_comes_again_after_no_gates_at_all():
     """Amended to what needs nobody, then held up by a budget: its gate was open before, in round 1."""
     this = amended(asked(), ONE)
     assert (this.state, this.gates) == (State.PENDING, ())
-    this = commands.ask_more(this, gates=(gate(),), at=AT + HOUR)
+    this = attempts.ask_more(this, gates=(gate(),), at=AT + HOUR)
     assert (this.state, this.gate("lead").round) == (State.PENDING_APPROVAL, 2)
 
 
@@ -234,7 +234,7 @@ def test_accepting_counts_the_proposer_for_just_that():
     this = accepted(offer(asked()), ONE)
     assert (this.state, this.digest, this.approvers, this.offers) == (State.PENDING, ONE.digest, (LEAD,), ())
     assert [one.channel for one in this.gate("lead").decisions] == ["offer"]
-    assert commands.claim(this, at=AT + HOUR).state is State.LAUNCHING
+    assert attempts.claim(this, at=AT + HOUR).state is State.LAUNCHING
     assert accepted(this, ONE) is this
 
 
@@ -299,7 +299,7 @@ def test_what_a_proposer_takes_back_stays_taken_back():
 def test_what_a_proposer_lost_the_right_to_stays_lost():
     """Nor does it come again when the launcher finds that the proposer has left, and is back later."""
     this = accepted(offer(asked()), ONE)
-    this = commands.reopen(this, lost={"lead": frozenset({LEAD})}, at=AT + 2 * HOUR)
+    this = attempts.reopen(this, lost={"lead": frozenset({LEAD})}, at=AT + 2 * HOUR)
     assert (this.state, this.gate("lead").approvals) == (State.PENDING_APPROVAL, 0)
 
 
@@ -362,7 +362,7 @@ def test_what_is_cued_stays_on_the_item_however_much_is_noted():
 )
 def test_policy_may_ask_more_before_the_launch(more: tuple[Gate, ...], state: State):
     """Others used the budget up meanwhile: what was said stands, and more must say go."""
-    this = commands.ask_more(cleared(), gates=more, at=AT)
+    this = attempts.ask_more(cleared(), gates=more, at=AT)
     assert (this.state, this.approvers, len(this.gates)) == (state, (LEAD, LEAD2), 2)
     assert this.gate(more[0].name).round in (1, 2)
     assert_well_told(this)
@@ -371,7 +371,7 @@ def test_policy_may_ask_more_before_the_launch(more: tuple[Gate, ...], state: St
 def test_a_review_that_is_asked_more_clears_nothing_twice():
     """What stands after the launch holds nothing up: the launcher's cue is the one that it has."""
     before = cleared()
-    this = commands.ask_more(before, gates=(review(),), at=AT + HOUR)
+    this = attempts.ask_more(before, gates=(review(),), at=AT + HOUR)
     assert (told(this), this.cue, this.due_at) == (told(before), before.cue, before.due_at)
     assert this.gate("review").state is GateState.WAITING
 
@@ -379,7 +379,7 @@ def test_a_review_that_is_asked_more_clears_nothing_twice():
 def test_what_is_asked_already_is_not_asked_more():
     """The launcher may ask as often as it comes by."""
     this = cleared()
-    assert commands.ask_more(this, gates=(gate(),), at=AT) is this
-    more = commands.ask_more(this, gates=(gate(), gate("budget", FINANCE)), at=AT)
+    assert attempts.ask_more(this, gates=(gate(),), at=AT) is this
+    more = attempts.ask_more(this, gates=(gate(), gate("budget", FINANCE)), at=AT)
     assert approve(more, FINANCE, "budget").state is State.PENDING
     assert reject(more, FINANCE, "budget").state is State.REJECTED

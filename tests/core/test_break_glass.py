@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gonogo.core import clock, commands, glass
+from gonogo.core import attempts, clock, commands, glass, life
 from gonogo.core.errors import SelfApprovalError, UnreviewedError
 from gonogo.core.gates import Gate, GateState
 from gonogo.core.glass import Glass
@@ -39,12 +39,12 @@ def broken(*gates: Gate, id: str = "l-1") -> Launch:  # noqa: A002 - the field's
 
 def seen(this: Launch, state: InstanceState) -> Launch:
     """Return it after its one instance was seen."""
-    return commands.observe(this, resource="i-1", state=state, changed_at=AT, at=AT)
+    return life.observe(this, resource="i-1", state=state, changed_at=AT, at=AT)
 
 
 def running(*gates: Gate) -> Launch:
     """Return it running."""
-    this = commands.record_started(commands.claim(broken(*gates), at=AT), resources=("i-1",), at=AT)
+    this = attempts.record_started(attempts.claim(broken(*gates), at=AT), resources=("i-1",), at=AT)
     return seen(this, "running")
 
 
@@ -60,7 +60,7 @@ def test_it_launches_at_once_and_is_told_at_once():
     assert this.cue == (2, 3)
     assert this.history[1].data["groups"] == ["security"]
     assert this.history[1].data["gates"] == ["review"]
-    assert commands.claim(this, at=AT).state is State.LAUNCHING
+    assert attempts.claim(this, at=AT).state is State.LAUNCHING
 
 
 def test_the_review_opens_with_the_start():
@@ -99,7 +99,7 @@ def test_a_review_that_had_no_turn_yet_opens_though_it_is_gone():
 
 def test_what_is_made_of_nothing_is_reviewed_too():
     """A launch that ends with its start is no way round the review either."""
-    this = commands.record_started(commands.claim(broken(), at=AT), resources=(), at=AT)
+    this = attempts.record_started(attempts.claim(broken(), at=AT), resources=(), at=AT)
     assert (this.state, this.gate("review").state) == (State.TERMINATED, GateState.OPEN)
 
 
@@ -126,8 +126,8 @@ def test_a_system_after_the_launch_may_end_it():
 def test_a_refused_termination_does_not_put_a_review_off():
     """The lease is over and the engine refuses: the review's own clock rings all the same."""
     this = running(review(remind_every="1h")).changed(lease_ends_at=AT)
-    this = commands.change(this, wanted="terminate", actor=LEAD, at=AT)
-    this = commands.change_failed(this, code="No", message="No.", at=AT)
+    this = life.change(this, wanted="terminate", actor=LEAD, at=AT)
+    this = life.change_failed(this, code="No", message="No.", at=AT)
     assert this.due_at == AT + HOUR
 
 
@@ -145,9 +145,9 @@ REVIEWED: dict[str, tuple[Launch | None, bool]] = {
     "both reviewers": (approve(approve(running(review(quorum=2)), LEAD, "review"), LEAD2, "review"), True),
     "expired": (clock.tick(running(review(expires_after="1d")), at=AT + DAY), False),
     "cancelled": (commands.cancel(broken(), actor=DEV, at=AT), True),
-    "too late": (commands.expire(broken(), why="It is too late.", at=AT), True),
-    "failed": (commands.record_failed(broken(), code="No", message="No.", at=AT), True),
-    "rejected": (reject(commands.ask_more(broken(), gates=(gate(),), at=AT), LEAD), True),
+    "too late": (attempts.expire(broken(), why="It is too late.", at=AT), True),
+    "failed": (attempts.record_failed(broken(), code="No", message="No.", at=AT), True),
+    "rejected": (reject(attempts.ask_more(broken(), gates=(gate(),), at=AT), LEAD), True),
     "without a review": (running(hook("watch", place="after_launch")), False),
 }
 

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from gonogo.core import clock, commands, event
+from gonogo.core import attempts, clock, commands, event
 from gonogo.core.errors import GateNotOpenError, TransitionNotAllowedError
 from gonogo.core.gates import LAPSED, MOST_REMINDERS, UNANSWERED, Gate, GateState, OnExpiry
 from gonogo.core.launch import Launch
@@ -107,10 +107,10 @@ def test_a_window_that_never_opens_ends_the_launch():
 def test_a_window_that_has_closed_is_waited_for_again():
     """Cleared in the window but claimed after it: it may not launch, and waits for the next."""
     this = ticked(launch(timer(None, window=EVENINGS)), 9 * HOUR)
-    assert commands.reopen(this, lost={}, at=AT + 13 * HOUR - SECOND) is this
+    assert attempts.reopen(this, lost={}, at=AT + 13 * HOUR - SECOND) is this
     with pytest.raises(TransitionNotAllowedError, match="GO no longer"):
-        commands.claim(this, at=AT + 13 * HOUR)
-    this = commands.reopen(this, lost={}, at=AT + 13 * HOUR)
+        attempts.claim(this, at=AT + 13 * HOUR)
+    this = attempts.reopen(this, lost={}, at=AT + 13 * HOUR)
     cool = this.gate("cool")
     assert (this.state, cool.state, cool.round, cool.why) == (
         "PENDING_APPROVAL",
@@ -139,7 +139,7 @@ def test_gates_open_by_place_then_by_stage(gates: tuple[Gate, ...], order: str):
     this, opened = launch(*gates), []
     for _ in gates:
         if this.state is State.PENDING:
-            this = commands.record_started(commands.claim(this, at=AT), resources=("i-1",), at=AT)
+            this = attempts.record_started(attempts.claim(this, at=AT), resources=("i-1",), at=AT)
         now = [one for one in this.gates if one.state is GateState.OPEN]
         opened += [one.name for one in now]
         for one in now:
@@ -245,11 +245,11 @@ def test_escalation_lets_the_reserve_decide_too():
 def test_a_gate_that_opens_again_stays_escalated():
     """Whoever was absent is so still: the reserve is not taken away, nor called twice."""
     this = ticked(launch(gate(escalate_after="2h", escalate_to="operators", reserve=(OPS,))), 3 * HOUR)
-    this = commands.reopen(
+    this = attempts.reopen(
         approve(this, OPS, at=AT + 4 * HOUR), lost={"lead": frozenset({LEAD})}, at=AT + 4 * HOUR
     )
     assert this.state is State.PENDING
-    this = commands.reopen(this, lost={"lead": frozenset({OPS})}, at=AT + 4 * HOUR)
+    this = attempts.reopen(this, lost={"lead": frozenset({OPS})}, at=AT + 4 * HOUR)
     lead = this.gate("lead")
     assert (lead.escalated, lead.escalate_at, lead.round) == (True, None, 2)
     assert OPS not in (*lead.approvers, *lead.reserve)
@@ -291,12 +291,12 @@ def test_a_decision_lapses_before_the_claim(late: timedelta, claimed: bool):  # 
     this = approve(launch(gate(valid_for="1h")), LEAD)
     at = AT + HOUR + late
     if claimed:
-        assert commands.reopen(this, lost={}, at=at) is this
-        assert commands.claim(this, at=at).state is State.LAUNCHING
+        assert attempts.reopen(this, lost={}, at=at) is this
+        assert attempts.claim(this, at=at).state is State.LAUNCHING
     else:
         with pytest.raises(TransitionNotAllowedError, match="GO no longer"):
-            commands.claim(this, at=at)
-        this = commands.reopen(this, lost={}, at=at)
+            attempts.claim(this, at=at)
+        this = attempts.reopen(this, lost={}, at=at)
         assert (this.state, this.gate("lead").why) == (State.PENDING_APPROVAL, LAPSED)
 
 
@@ -304,8 +304,8 @@ def test_a_no_that_lapsed_holds_nothing_up():
     """An old no below its quorum is no reason to ask again those who said go since."""
     this = reject(launch(gate(reject_quorum=2, valid_for="2h")), LEAD)
     this = approve(this, LEAD2, at=AT + HOUR)
-    assert commands.reopen(this, lost={}, at=AT + 2 * HOUR) is this
-    assert commands.claim(this, at=AT + 2 * HOUR).state is State.LAUNCHING
+    assert attempts.reopen(this, lost={}, at=AT + 2 * HOUR) is this
+    assert attempts.claim(this, at=AT + 2 * HOUR).state is State.LAUNCHING
 
 
 # How long a launch waits
@@ -340,7 +340,7 @@ def test_a_cleared_launch_has_waited():
 def test_a_review_may_take_longer_than_the_launch_could_wait():
     """What limits the wait before the launch limits no review after it."""
     this = approve(launch(gate(), review(expires_after="7d"), waits_until=AT + DAY), LEAD)
-    this = commands.record_started(commands.claim(this, at=AT), resources=("i-1",), at=AT)
+    this = attempts.record_started(attempts.claim(this, at=AT), resources=("i-1",), at=AT)
     assert approve(this, LEAD, "review", at=AT + 2 * DAY).gate("review").state is GateState.GO
 
 
@@ -356,20 +356,20 @@ def test_launch_by(late: timedelta, cleared: bool):  # noqa: FBT001 - a table
     assert after.state is (this.state if late < 0 * SECOND else State.EXPIRED)
     if cleared and late >= 0 * SECOND:
         with pytest.raises(TransitionNotAllowedError, match="too late"):
-            commands.claim(this, at=at)
+            attempts.claim(this, at=at)
 
 
 def test_launch_by_ends_nothing_that_runs():
     """It is about the launch, not about how long it runs."""
     this = approve(launch(gate(), asks=question(launch_by=AT + DAY)), LEAD)
-    this = commands.record_started(commands.claim(this, at=AT), resources=("i-1",), at=AT)
+    this = attempts.record_started(attempts.claim(this, at=AT), resources=("i-1",), at=AT)
     assert tick(this, AT + 2 * DAY) is this
 
 
 def test_expiring_twice_is_expiring_once():
     """Launcher and clock may both find that it is too late."""
-    this = commands.expire(launch(), why="It is too late.", at=AT)
-    assert commands.expire(this, why="It is too late.", at=AT + HOUR) is this
+    this = attempts.expire(launch(), why="It is too late.", at=AT)
+    assert attempts.expire(this, why="It is too late.", at=AT + HOUR) is this
 
 
 def test_a_decision_in_time_beats_a_late_alarm():

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 import pytest
 
-from gonogo.core import clock, commands, event
+from gonogo.core import attempts, clock, commands, event, life
 from gonogo.core.actor import SYSTEM, Actor
 from gonogo.core.errors import (
     AlreadyDecidedError,
@@ -71,42 +71,42 @@ def cancel(this: Launch) -> Launch:
 
 def claim(this: Launch) -> Launch:
     """Return the launch after the launcher claims it."""
-    return commands.claim(this, at=AT)
+    return attempts.claim(this, at=AT)
 
 
 def start_recorded(this: Launch, *resources: str, at: datetime = AT) -> Launch:
     """Return the launch after the engine made its resources."""
-    return commands.record_started(this, resources=resources or ("i-1",), at=at)
+    return attempts.record_started(this, resources=resources or ("i-1",), at=at)
 
 
 def failure_recorded(this: Launch) -> Launch:
     """Return the launch after the engine refused."""
-    return commands.record_failed(this, code="Capacity", message="None left.", at=AT)
+    return attempts.record_failed(this, code="Capacity", message="None left.", at=AT)
 
 
 def retry(this: Launch) -> Launch:
     """Return the launch after whoever asked tries again."""
-    return commands.retry(this, at=AT)
+    return attempts.retry(this, at=AT)
 
 
 def lose(this: Launch, *actors: Actor, name: str = "lead", at: datetime = AT) -> Launch:
     """Return the launch after these lost their authority over a gate."""
-    return commands.reopen(this, lost={name: frozenset(actors)}, at=at)
+    return attempts.reopen(this, lost={name: frozenset(actors)}, at=at)
 
 
 def want(this: Launch, wanted: Wanted, at: datetime = AT) -> Launch:
     """Return the launch after OPS wants a change."""
-    return commands.change(this, wanted=wanted, actor=OPS, at=at)
+    return life.change(this, wanted=wanted, actor=OPS, at=at)
 
 
 def change_failed(this: Launch, at: datetime = AT) -> Launch:
     """Return the launch after the engine refused a change."""
-    return commands.change_failed(this, code="IncorrectState", message="Not now.", at=at)
+    return life.change_failed(this, code="IncorrectState", message="Not now.", at=at)
 
 
 def see(this: Launch, state: InstanceState, resource: str = "i-1", at: datetime = AT) -> Launch:
     """Return the launch after one of its instances was seen."""
-    return commands.observe(this, resource=resource, state=state, changed_at=at, at=at)
+    return life.observe(this, resource=resource, state=state, changed_at=at, at=at)
 
 
 def tick(this: Launch, at: datetime | None = None) -> Launch:
@@ -446,7 +446,7 @@ def test_stages_open_again_in_their_order():
     """Finance must not decide again what the lead has yet to decide again."""
     this = launch(gate(), gate("finance", FINANCE, BOSS, stage=2))
     this = approve(approve(this, LEAD), FINANCE, "finance")
-    this = commands.reopen(this, lost={"lead": frozenset({LEAD}), "finance": frozenset({FINANCE})}, at=AT)
+    this = attempts.reopen(this, lost={"lead": frozenset({LEAD}), "finance": frozenset({FINANCE})}, at=AT)
     assert [(one.state, one.round) for one in this.gates] == [("OPEN", 2), ("WAITING", 1)]
     this = approve(this, LEAD2)
     assert [(one.state, one.round) for one in this.gates] == [("GO", 2), ("OPEN", 2)]
@@ -464,7 +464,7 @@ def test_an_earlier_stage_alone_opens_again():
 def test_nobody_lost_is_nothing():
     """Judged again and found whole, a launch must not be told as cleared twice."""
     this = cleared()
-    assert commands.reopen(this, lost={}, at=AT) is this
+    assert attempts.reopen(this, lost={}, at=AT) is this
 
 
 def test_a_direct_launch_has_nothing_to_lose():
@@ -914,14 +914,14 @@ def test_a_change_is_told_to_everybody_who_lists():
 
 def test_a_launch_keeps_its_own_digest():
     """No command changes what was asked."""
-    for life in LIVES.values():
-        assert life().digest == life().question.digest == question().digest
+    for lived in LIVES.values():
+        assert lived().digest == lived().question.digest == question().digest
 
 
 def test_a_launch_survives_the_store():
     """What is written as JSON and read again is the same launch, and goes on as it would have."""
-    for state, life in LIVES.items():
-        this = life()
+    for state, lived in LIVES.items():
+        this = lived()
         again = msgspec.json.decode(msgspec.json.encode(this), type=Launch)
         assert again == this
         for command in COMMANDS.values():

@@ -19,7 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from gonogo.core import clock, commands, duration
+from gonogo.core import attempts, clock, commands, duration, life
 from gonogo.core.actor import Actor
 from gonogo.core.errors import ConflictError, InvalidError, NotFoundError, NotPermittedError
 from gonogo.core.gates import Decision, Gate, GateState, Verdict
@@ -408,7 +408,7 @@ class World:
             for one in this.gates
             if not one.is_after and one.passed is None
         }
-        after = commands.reopen(this, lost={name: gone for name, gone in lost.items() if gone}, at=self.now)
+        after = attempts.reopen(this, lost={name: gone for name, gone in lost.items() if gone}, at=self.now)
         for name, gone in lost.items():
             said = self.said.words.get(name, {})
             for one in [one for one in said.values() if gone & {one.actor, one.instead_of}]:
@@ -417,11 +417,11 @@ class World:
 
     def ask_more(self, this: Launch) -> Launch:
         """Find that policy asks more by now."""
-        return commands.ask_more(this, gates=self.gates(self.random.randint(1, 2)), at=self.now)
+        return attempts.ask_more(this, gates=self.gates(self.random.randint(1, 2)), at=self.now)
 
     def claim(self, this: Launch) -> Launch:
         """Take it for launching: only if the world, too, knows that every gate says go to just this, now."""
-        after = commands.claim(this, at=self.now)
+        after = attempts.claim(this, at=self.now)
         assert this.question.launch_by is None or self.now < this.question.launch_by
         for one in this.gates:
             if one.is_after:
@@ -443,12 +443,12 @@ class World:
         """Find that it comes too late."""
         if self.random.random() < 0.5:
             raise NotPermittedError
-        return commands.expire(this, why="It is too late.", at=self.now)
+        return attempts.expire(this, why="It is too late.", at=self.now)
 
     def start(self, this: Launch) -> Launch:
         """Make up to two instances."""
         made = tuple(f"i-{n}" for n in range(self.random.choice((0, 1, 1, 2, 2))))
-        after = commands.record_started(this, resources=made, at=self.now)
+        after = attempts.record_started(this, resources=made, at=self.now)
         self.said.started[this.attempt] += 1
         return after
 
@@ -456,11 +456,11 @@ class World:
         """Refuse it, seldom before it was claimed."""
         if this.state is State.PENDING and self.random.random() < 0.8:
             raise NotPermittedError
-        return commands.record_failed(this, code="No", message="No.", at=self.now)
+        return attempts.record_failed(this, code="No", message="No.", at=self.now)
 
     def retry(self, this: Launch) -> Launch:
         """Try again."""
-        return commands.retry(this, at=self.now)
+        return attempts.retry(this, at=self.now)
 
     def cancel(self, this: Launch) -> Launch:
         """Think better of it, seldom."""
@@ -472,15 +472,15 @@ class World:
         """Want something of what runs."""
         options: tuple[Wanted, ...] = ("stop", "start", "stop", "start", "terminate")
         wanted = self.random.choice(options)
-        return commands.change(this, wanted=wanted, actor=OPS, at=self.now)
+        return life.change(this, wanted=wanted, actor=OPS, at=self.now)
 
     def refuse_change(self, this: Launch) -> Launch:
         """Refuse what is wanted."""
-        return commands.change_failed(this, code="No", message="No.", at=self.now)
+        return life.change_failed(this, code="No", message="No.", at=self.now)
 
     def observe(self, this: Launch) -> Launch:
         """See an instance, perhaps one of another launch."""
-        return commands.observe(
+        return life.observe(
             this,
             resource=f"i-{self.random.randint(0, 2)}",
             state=self.random.choice(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from gonogo.core import clock, commands
+from gonogo.core import attempts, clock, commands
 from gonogo.core.actor import Actor
 from gonogo.core.errors import ConflictError, NotPermittedError, StaleDigestError
 from gonogo.core.gates import Gate, GateState, Verdict
@@ -116,7 +116,7 @@ def by_people(world: World, gates: tuple[Gate, ...]) -> Iterator[Step]:
             yield "amend", world._replace(launch=after, said=frozenset())
     if after := tried(commands.cancel, this, actor=DEV, at=at):
         yield "cancel", world._replace(launch=after)
-    if this.attempt < MOST_ATTEMPTS and (after := tried(commands.retry, this, at=at)):
+    if this.attempt < MOST_ATTEMPTS and (after := tried(attempts.retry, this, at=at)):
         yield "retry", world._replace(launch=after)
 
 
@@ -144,17 +144,17 @@ def by_launcher(world: World, number: int) -> Iterator[Step]:
         if this.state is not State.LAUNCHING or this.attempt != attempt:
             return
         if made:
-            after = commands.record_started(this, resources=("i-1",), at=at)
+            after = attempts.record_started(this, resources=("i-1",), at=at)
         else:
-            after = commands.record_failed(this, code="No", message="No.", at=at)
+            after = attempts.record_failed(this, code="No", message="No.", at=at)
         yield "records", then(None, launch=after)
     elif this.state is State.PENDING:
         lost = {one.name: frozenset(said.actor for said in one.counting) - world.may for one in this.gates}
-        reopened = commands.reopen(this, lost={name: gone for name, gone in lost.items() if gone}, at=at)
+        reopened = attempts.reopen(this, lost={name: gone for name, gone in lost.items() if gone}, at=at)
         if reopened is not this:
             yield "reopens", then(None, launch=reopened)
         else:
-            yield "claims", then(None, launch=commands.claim(this, at=at))
+            yield "claims", then(None, launch=attempts.claim(this, at=at))
     elif this.state is State.LAUNCHING:
         known = world.engine[this.attempt - 1 :]
         for made in known or (True, False):

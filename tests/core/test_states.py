@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from gonogo.core import clock, commands, states
+from gonogo.core import attempts, clock, commands, life, states
 from gonogo.core.actor import Actor
 from gonogo.core.errors import ConflictError
 from gonogo.core.gates import Gate
@@ -67,23 +67,23 @@ def cleared() -> Launch:
 
 def launching() -> Launch:
     """Return it claimed."""
-    return commands.claim(cleared(), at=AT)
+    return attempts.claim(cleared(), at=AT)
 
 
 def seen(this: Launch, state: InstanceState) -> Launch:
     """Return it after its instance was seen."""
-    return commands.observe(this, resource="i-1", state=state, changed_at=AT, at=AT)
+    return life.observe(this, resource="i-1", state=state, changed_at=AT, at=AT)
 
 
 def running() -> Launch:
     """Return it running, with a review that has begun."""
-    made = commands.record_started(launching(), resources=("i-1",), at=AT)
+    made = attempts.record_started(launching(), resources=("i-1",), at=AT)
     return approve(seen(made, "running"), LEAD, "review")
 
 
 def failed(this: Launch) -> Launch:
     """Return it refused by the engine."""
-    return commands.record_failed(this, code="No", message="No.", at=AT)
+    return attempts.record_failed(this, code="No", message="No.", at=AT)
 
 
 LIVES: Mapping[State, Callable[[], Launch]] = {
@@ -94,7 +94,7 @@ LIVES: Mapping[State, Callable[[], Launch]] = {
     State.STOPPED: lambda: seen(running(), "stopped"),
     State.TERMINATED: lambda: seen(running(), "terminated"),
     State.REJECTED: lambda: reject(awaiting(), LEAD2),
-    State.EXPIRED: lambda: commands.expire(cleared(), why="It is too late.", at=AT),
+    State.EXPIRED: lambda: attempts.expire(cleared(), why="It is too late.", at=AT),
     State.CANCELLED: lambda: commands.cancel(awaiting(), actor=DEV, at=AT),
     State.FAILED: lambda: failed(launching()),
 }
@@ -127,13 +127,13 @@ def accepted(this: Launch) -> Launch:
 
 def want(wanted: Wanted) -> Callable[[Launch], Launch]:
     """Return the command that wants this."""
-    return lambda this: commands.change(this, wanted=wanted, actor=OPS, at=AT)
+    return lambda this: life.change(this, wanted=wanted, actor=OPS, at=AT)
 
 
 def change_failed(this: Launch) -> Launch:
     """Return the launch after the engine refused a termination, if it may be wanted at all."""
     wanted = want("terminate")(this) if this.state in (State.RUNNING, State.STOPPED) else this
-    return commands.change_failed(wanted, code="No", message="No.", at=AT)
+    return life.change_failed(wanted, code="No", message="No.", at=AT)
 
 
 def observed(this: Launch) -> Launch:
@@ -149,13 +149,13 @@ COMMANDS: Mapping[Command, Callable[[Launch], Launch]] = {
     Command.OFFER: lambda this: offered(this, LEAD3, "1d"),
     Command.ACCEPT: accepted,
     Command.CANCEL: lambda this: commands.cancel(this, actor=DEV, at=AT),
-    Command.REOPEN: lambda this: commands.reopen(this, lost={"lead": frozenset({LEAD})}, at=AT),
-    Command.ASK_MORE: lambda this: commands.ask_more(this, gates=(gate("more"),), at=AT),
-    Command.CLAIM: lambda this: commands.claim(this, at=AT),
-    Command.EXPIRE: lambda this: commands.expire(this, why="It is too late.", at=AT),
-    Command.RECORD_STARTED: lambda this: commands.record_started(this, resources=("i-1",), at=AT),
+    Command.REOPEN: lambda this: attempts.reopen(this, lost={"lead": frozenset({LEAD})}, at=AT),
+    Command.ASK_MORE: lambda this: attempts.ask_more(this, gates=(gate("more"),), at=AT),
+    Command.CLAIM: lambda this: attempts.claim(this, at=AT),
+    Command.EXPIRE: lambda this: attempts.expire(this, why="It is too late.", at=AT),
+    Command.RECORD_STARTED: lambda this: attempts.record_started(this, resources=("i-1",), at=AT),
     Command.RECORD_FAILED: failed,
-    Command.RETRY: lambda this: commands.retry(this, at=AT),
+    Command.RETRY: lambda this: attempts.retry(this, at=AT),
     Command.STOP: want("stop"),
     Command.START: want("start"),
     Command.TERMINATE: want("terminate"),

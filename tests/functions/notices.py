@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import msgspec
 
-from gonogo.core import clock, commands, delegation
+from gonogo.core import attempts, clock, commands, delegation, life
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
 from gonogo.core.delivery import Topic, delivery_id
@@ -216,7 +216,7 @@ def instead(launch: Launch, verdict: Verdict = "approve") -> Launch:
 def running(launch: Launch) -> Launch:
     """Return a cleared launch after the engine has made it."""
     at = launch.updated_at + timedelta(seconds=20)
-    return commands.record_started(commands.claim(launch, at=at), resources=("i-0abc", "i-0def"), at=at)
+    return attempts.record_started(attempts.claim(launch, at=at), resources=("i-0abc", "i-0def"), at=at)
 
 
 def notice(
@@ -294,7 +294,7 @@ def _nasty() -> Notice:
 
 
 def _failed() -> Notice:
-    launch = commands.record_failed(
+    launch = attempts.record_failed(
         decided(asked(), LEO, "approve"),
         code="InsufficientInstanceCapacity",
         message="There is no t3.micro in this zone now.\nAnother zone has some.",
@@ -305,8 +305,8 @@ def _failed() -> Notice:
 
 def _change_failed() -> Notice:
     at = NOW + timedelta(days=1)
-    launch = commands.change(_running(), wanted="stop", actor=DANA.actor, at=at)
-    launch = commands.change_failed(launch, code="Unsupported", message="It cannot be stopped.", at=at)
+    launch = life.change(_running(), wanted="stop", actor=DANA.actor, at=at)
+    launch = life.change_failed(launch, code="Unsupported", message="It cannot be stopped.", at=at)
     return notice("change_failed", launch, DANA, of="launch.change_failed")
 
 
@@ -362,7 +362,7 @@ def _warned(on_reject: str) -> Notice:
 def _policy_in_force() -> Notice:
     launch = decided(policy_change(), LEO, "approve", on="policy")
     at = launch.updated_at + timedelta(seconds=20)
-    launch = commands.record_started(commands.claim(launch, at=at), resources=(), at=at)
+    launch = attempts.record_started(attempts.claim(launch, at=at), resources=(), at=at)
     return notice("started", launch, DANA, of="launch.started")
 
 

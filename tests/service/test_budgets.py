@@ -163,7 +163,7 @@ def test_what_is_held_and_not_claimed_is_found(after: str, monkeypatch: pytest.M
         raise _Gone
 
     with monkeypatch.context() as patch:
-        patch.setattr("gonogo.service.launch.commands.claim", dies)
+        patch.setattr("gonogo.service.launch.attempts.claim", dies)
         with pytest.raises(_Gone):
             launcher.launch(road.outside, launch.id)
     assert (road.state(launch), committed(road)) == (State.PENDING, WEEK)
@@ -195,7 +195,7 @@ def test_a_check_that_meets_a_launcher_does_not_let_its_hold_go(monkeypatch: pyt
     road = lives.road(files("100"))
     launch = cleared(road, "a")
     with monkeypatch.context() as patch:
-        patch.setattr("gonogo.service.launch.commands.claim", _die)
+        patch.setattr("gonogo.service.launch.attempts.claim", _die)
         with pytest.raises(_Gone):
             launcher.launch(road.outside, launch.id)
     road.clock.go(days=1, minutes=1)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from gonogo.aws.clients import call, client
-from gonogo.core.errors import Fault, InvalidError, LaterError, RefusedError
+from gonogo.aws.accounts import Clients
+from gonogo.aws.clients import FULL, call
+from gonogo.core.errors import Fault, FullError, InvalidError, LaterError, RefusedError
 from gonogo.core.launch import InstanceState
-from gonogo.core.plan import Plan, Unit
-from gonogo.ports import Seen
+from gonogo.core.plan import Place, Plan, Unit
+from gonogo.ports import Files, Seen
 
 ALIAS = "resolve:ssm:"
 
@@ -59,12 +62,15 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 class Ec2Resolver:
     """`ports.Resolver` of ec2: an image alias becomes the image that it names today."""
 
-    def __init__(self) -> None:
-        """Nothing is called yet; the client is made for the plan's region when it is needed."""
-        self._clients: dict[str, Any] = {}
+    def __init__(self, clients: Clients) -> None:
+        """Take what makes clients; nothing is called yet."""
+        self._clients = clients
 
-    def resolve(self, spec: Mapping[str, Any], region: str) -> tuple[dict[str, Any], tuple[Unit, ...]]:
+    def resolve(
+        self, spec: Mapping[str, Any], place: Place, files: Mapping[str, str]
+    ) -> tuple[dict[str, Any], tuple[Unit, ...]]:
         """Return the spec with an image id in it, and its instances as units."""
+        del files
         try:
             whole = msgspec.convert(dict(spec), Spec)
         except msgspec.ValidationError as error:
@@ -73,16 +79,14 @@ class Ec2Resolver:
             ) from error
         if whole.image_id.startswith(ALIAS):
             whole = msgspec.structs.replace(
-                whole, image_id=self._image(whole.image_id.removeprefix(ALIAS), region)
+                whole, image_id=self._image(whole.image_id.removeprefix(ALIAS), place.region)
             )
         plain: dict[str, Any] = msgspec.to_builtins(whole)
         return {**plain, "count": whole.count}, (Unit(whole.instance_type, whole.count),)
 
     def _image(self, name: str, region: str) -> str:
-        if region not in self._clients:
-            self._clients[region] = client("ssm", region)
         try:
-            answer = call(self._clients[region].get_parameter, Name=name)
+            answer = call(self._clients("ssm", Place(region)).get_parameter, Name=name)
         except RefusedError as error:
             raise InvalidError(
                 Fault("/template", "image", f"no image by the alias {name!r}: {error}")
@@ -90,31 +94,31 @@ class Ec2Resolver:
         return str(answer["Parameter"]["Value"])
 
 
-class Ec2:
-    """`ports.Engine` and `ports.Observer` on EC2."""
+class Ec2(Ec2Resolver):
+    """`ports.Engine` on EC2."""
 
-    def __init__(self) -> None:
-        """Nothing is called yet; the client is made for the plan's region when it is needed."""
-        self._clients: dict[str, Any] = {}
-
-    def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str]) -> tuple[str, ...]:
+    def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str], files: Files) -> tuple[str, ...]:
         """Run the plan's instances, all or none; the same token adopts them."""
+        del files
         arguments = run_instances(plan, token, tags)
         try:
-            answer = call(self._ec2(plan.region).run_instances, **arguments)
+            answer = call(self._clients("ec2", plan.place).run_instances, **arguments)
         except RefusedError as error:
             if error.code == "IdempotentParameterMismatch":
                 found = self.find(plan, token=token)
                 if found:
                     return found
                 raise LaterError(f"{error}; what the token made cannot be seen yet") from error
+            if error.code in FULL:
+                raise FullError(error.code, error.message) from error
             raise
         return self._compared(plan, answer["Instances"])
 
     def find(self, plan: Plan, *, token: str) -> tuple[str, ...]:
         """Return what the token made, once DescribeInstances shows all of it."""
         answer = call(
-            self._ec2(plan.region).describe_instances, Filters=[{"Name": "client-token", "Values": [token]}]
+            self._clients("ec2", plan.place).describe_instances,
+            Filters=[{"Name": "client-token", "Values": [token]}],
         )
         made = [one for reservation in answer["Reservations"] for one in reservation["Instances"]]
         if len(made) < msgspec.convert(plan.spec, Spec).count:
@@ -123,40 +127,15 @@ class Ec2:
 
     def stop(self, plan: Plan, resources: Sequence[str]) -> None:
         """Stop instances; one that is stopped already is no error."""
-        call(self._ec2(plan.region).stop_instances, InstanceIds=list(resources))
+        call(self._clients("ec2", plan.place).stop_instances, InstanceIds=list(resources))
 
     def start(self, plan: Plan, resources: Sequence[str]) -> None:
         """Start instances; one that runs already is no error."""
-        call(self._ec2(plan.region).start_instances, InstanceIds=list(resources))
+        call(self._clients("ec2", plan.place).start_instances, InstanceIds=list(resources))
 
     def terminate(self, plan: Plan, resources: Sequence[str]) -> None:
         """Terminate instances; one that is gone already is no error."""
-        call(self._ec2(plan.region).terminate_instances, InstanceIds=list(resources))
-
-    def look(self, instance: str, region: str) -> Seen | None:
-        """Describe one instance."""
-        try:
-            answer = call(self._ec2(region).describe_instances, InstanceIds=[instance])
-        except RefusedError as error:
-            if error.code in ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"):
-                return None
-            raise LaterError(str(error)) from error
-        for one in (one for reservation in answer["Reservations"] for one in reservation["Instances"]):
-            tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
-            return Seen(
-                id=one["InstanceId"],
-                kind=one["InstanceType"],
-                state=_STATES.get(one["State"]["Name"]),
-                client_token=one.get("ClientToken", ""),
-                launch=tags.get("gonogo:launch"),
-                ending=one["State"]["Name"] == "shutting-down",
-            )
-        return None
-
-    def _ec2(self, region: str) -> Any:
-        if region not in self._clients:
-            self._clients[region] = client("ec2", region)
-        return self._clients[region]
+        call(self._clients("ec2", plan.place).terminate_instances, InstanceIds=list(resources))
 
     @staticmethod
     def _compared(plan: Plan, made: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -171,6 +150,61 @@ class Ec2:
             )
         return tuple(sorted(one["InstanceId"] for one in made))
 
+
+class Ec2Observer:
+    """`ports.Observer` on EC2."""
+
+    def __init__(self, clients: Clients) -> None:
+        """Take what makes clients; nothing is called yet."""
+        self._clients = clients
+
+    def look(self, resource: str, place: Place) -> Seen | None:
+        """Describe one instance."""
+        try:
+            answer = call(self._clients("ec2", place).describe_instances, InstanceIds=[resource])
+        except RefusedError as error:
+            if error.code in ("InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed"):
+                return None
+            raise LaterError(str(error)) from error
+        return next(iter(_seen(answer)), None)
+
+    def survey(self, place: Place, *, ours: bool) -> Iterator[Sequence[Seen]]:
+        """Describe all instances of the place, a thousand at a time (EC2 API reference, DescribeInstances)."""
+        more: dict[str, Any] = {"Filters": [{"Name": "tag-key", "Values": ["gonogo:launch"]}]} if ours else {}
+        while True:
+            try:
+                answer = call(self._clients("ec2", place).describe_instances, MaxResults=1000, **more)
+            except RefusedError as error:
+                raise LaterError(str(error)) from error
+            yield _seen(answer)
+            if not answer.get("NextToken"):
+                return
+            more["NextToken"] = answer["NextToken"]
+
+
+def _seen(answer: Mapping[str, Any]) -> list[Seen]:
+    made = (one for reservation in answer["Reservations"] for one in reservation["Instances"])
+    return [_one_seen(one) for one in made]
+
+
+def _one_seen(one: Mapping[str, Any]) -> Seen:
+    tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
+    said = _TRANSITION.search(one.get("StateTransitionReason", ""))
+    return Seen(
+        id=one["InstanceId"],
+        kind=one["InstanceType"],
+        state=_STATES.get(one["State"]["Name"]),
+        client_token=one.get("ClientToken", ""),
+        launch=tags.get("gonogo:launch"),
+        ending=one["State"]["Name"] == "shutting-down",
+        image=one.get("ImageId"),
+        began_at=one.get("LaunchTime"),
+        changed_at=datetime.strptime(said[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) if said else None,
+    )
+
+
+_TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
+"""When an instance was stopped or ended, as in "User initiated (2026-11-27 03:00:00 GMT)"."""
 
 _STATES: dict[str, InstanceState] = {
     "pending": "pending",

@@ -1,0 +1,66 @@
+"""A place that is looked over: every few minutes, what runs there is held against what is known of it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from gonogo.core import canonical, event
+from gonogo.core.item import Item
+from gonogo.core.plan import Place
+
+EVERY = timedelta(minutes=5)
+"""How often a place is looked over while something of ours is there."""
+
+Why = Literal["untagged", "no_launch", "not_of_launch", "changed"]
+
+
+class Watch(Item, frozen=True, kw_only=True):
+    """One region of one account where instances were launched; `looked_at` is when it was last looked over."""
+
+    kind = "watch"
+
+    place: Place
+    looked_at: datetime | None = None
+
+
+def watch_id(account: str | None, region: str) -> str:
+    """Return the one id of an account's region; None for gonogo's own account."""
+    return canonical.name("w", account or "", region)
+
+
+def id_of(place: Place) -> str:
+    """Return the id of the place's watch."""
+    return watch_id(place.account.number if place.account else None, place.region)
+
+
+def begun(place: Place, at: datetime) -> Watch:
+    """Return a new watch of a place."""
+    return Watch(id=id_of(place), at=at, updated_at=at, place=place, due_at=at + EVERY)
+
+
+def woken(watch: Watch, place: Place, at: datetime) -> Watch:
+    """Return the watch going on, by the roles of this place; the very same watch where it does already."""
+    if watch.due_at is not None and watch.place == place:
+        return watch
+    return watch.changed(place=place, due_at=watch.due_at or at + EVERY, updated_at=at).next_version()
+
+
+def looked(watch: Watch, *, live: bool, at: datetime) -> Watch:
+    """Record that the place was looked over; it rests when nothing of ours is there any more."""
+    return watch.changed(looked_at=at, due_at=at + EVERY if live else None, updated_at=at).next_version()
+
+
+class Stray(Item, frozen=True, kw_only=True):
+    """An instance that runs without an approval; it is told of once."""
+
+    kind = "stray"
+
+    place: Place
+    why: Why
+
+
+def stray(told: event.InstanceUnapproved, place: Place, at: datetime) -> Stray:
+    """Return what is told of an instance that runs without an approval."""
+    made = Stray(id=told.instance, at=at, updated_at=at, place=place, why=told.why)
+    return made.happened(at, told)
