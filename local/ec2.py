@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from moto.core.utils import unix_time
 from moto.ec2.models import ec2_backends
 from moto.events.models import events_backends
 from moto.moto_api._internal import mock_random
@@ -75,7 +74,7 @@ class InstanceWatch(Pump):
             "detail-type": DETAIL_TYPE,
             "source": SOURCE,
             "account": account,
-            "time": unix_time(self._now()),
+            "time": self._now().timestamp(),
             "region": region,
             "resources": resources,
             "detail": dict(detail),
