@@ -26,6 +26,7 @@ from moto.ec2.models import ec2_backends
 from gonogo import ports
 from gonogo.aws import clients
 from gonogo.aws.engines.ec2 import Ec2, Ec2Observer
+from gonogo.core import attempts
 from gonogo.core.errors import BusyError, LaterError
 from gonogo.core.event import LaunchAttemptFailed
 from gonogo.core.instance import Instance
@@ -367,9 +368,9 @@ def wrongs(life: Life, sky: Sky, launch: Launch) -> Iterator[str]:
         yield "what runs is not what is on record"
     if set(launch.rolled_back) != made.keys() - live.keys() or len(launch.rolled_back) != life.took_back:
         yield f"{launch.rolled_back} were taken back, of {made.keys() - live.keys()} that ended"
-    attempts = [one for one in told(launch) if one[0] == LaunchAttemptFailed.type]
-    if [one[1:3] for one in attempts] != list(life.failed):
-        yield f"attempts: {attempts}"
+    failed = [one for one in told(launch) if one[0] == LaunchAttemptFailed.type]
+    if [one[1:3] for one in failed] != list(life.failed):
+        yield f"attempts that failed: {failed}"
 
 
 def strays(sky: Sky, launch: Launch) -> Iterator[str]:
@@ -447,10 +448,8 @@ def test_two_things_go_wrong_and_there_is_one_set_of_instances(
     """Whoever follows may be struck as well; of all pairs some are tried, the same ones each time."""
     draw = random.Random(name)  # noqa: S311 - a sample, not a secret
     every = points(name)
-    pairs = [tuple(draw.sample(every, 2)) for _ in range(PAIRS)]
-    found: dict[tuple[Fault, ...], list[str]] = {
-        pair: troubles(name, *pair) for pair in pairs if pair[0].at != pair[1].at
-    }
+    pairs = draw.sample([(one, other) for one in every for other in every if one.at < other.at], PAIRS)
+    found: dict[tuple[Fault, ...], list[str]] = {pair: troubles(name, *pair) for pair in pairs}
     record_property("pairs of faults at calls to EC2", len(found))
     assert_none(name, found)
 
@@ -469,6 +468,38 @@ def test_two_launchers_at_once_make_one_set_of_instances() -> None:
             after = now(sky, launch)
             assert [*wrongs(LIVES[name], sky, after), *strays(sky, after)] == [], (name, at)
             assert told(after) == happened
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"),
+    [("two parts", {}), ("no room in part, another subnet", {("t3.micro", 2): 1, ("t3.micro", 3): 1})],
+)
+def test_what_one_launcher_made_and_another_was_refused_is_given_back(
+    name: str, runs: Mapping[tuple[str, int | None], int]
+) -> None:
+    """The other heard that there is no room, then room was found; what is recorded first is what counts."""
+    sky, launch = asked(name)
+    sky.calls.full = {}
+
+    def other() -> None:
+        """Record, as the other launcher does, that the second part was refused."""
+        this = now(sky, launch)
+        every = ec2_backends[ACCOUNT][REGION].reservations.values()
+        made = [one for each in every for one in each.instances]
+        first = tuple(one.id for one in made if one.client_token == this.client_token())
+        assert 0 < len(first) < len(made)
+        sky.table.save(
+            this,
+            attempts.refused(this, code=NO_ROOM, message="None left.", full=True, made=first, at=sky.clock()),
+        )
+
+    sky.calls.meanwhile[len(("claim", "watch", "first part", "second part"))] = other
+    cue(sky, launch)
+    sky.calls.listening = False
+    after = now(sky, launch)
+    life = LIVES[name]
+    expected = msgspec.structs.replace(life, runs=runs, failed=((1, NO_ROOM),), took_back=life.count)
+    assert [*wrongs(expected, sky, after), *strays(sky, after)] == []
 
 
 def test_the_lives_make_every_call_of_the_launch() -> None:
