@@ -20,10 +20,13 @@ from gonogo.core import event as events
 from gonogo.core.bundle import Bundle, digest_of
 from gonogo.core.errors import (
     Fault,
+    FullError,
+    GoneError,
     InvalidError,
     ItemExistsError,
     LaterError,
     NotAuthenticatedError,
+    PartialError,
     RefusedError,
     VersionConflictError,
 )
@@ -358,6 +361,7 @@ class Cloud:
         self.machines: dict[str, Machine] = {}
         self.heard: Callable[[Machine], None] = lambda _machine: None
         self.refusal: RefusedError | None = None
+        self.full: set[tuple[str | None, str]] = set()
         self.images = {"/aws/service/newest": "ami-0123456789abcdef0"}
         self._by_token: dict[str, tuple[bytes, tuple[str, ...]]] = {}
 
@@ -377,8 +381,23 @@ class Cloud:
     def launch(
         self, plan: Plan, *, token: str, tags: Mapping[str, str], files: ports.Files
     ) -> tuple[str, ...]:
-        """Make the plan's instances, or adopt them."""
+        """Make the plan's instances subnet by subnet, or adopt them; where it is `full` there is no room."""
         del files
+        made: list[str] = []
+        subnets = plan.spec.get("subnet_ids") or [plan.spec.get("subnet_id")]
+        each, more = divmod(plan.spec["count"], len(subnets))
+        for number, subnet in enumerate(subnets):
+            part = token if number == 0 else f"{token}-{number + 1}"
+            count = each + (number < more)
+            if count and part not in self._by_token and (subnet, plan.spec["instance_type"]) in self.full:
+                if made:
+                    raise PartialError("InsufficientInstanceCapacity", "None left.", made, full=True)
+                raise FullError("InsufficientInstanceCapacity", "None left.")
+            spec = {**plan.spec, "count": count, "subnet_id": subnet}
+            made += self._part(msgspec.structs.replace(plan, spec=spec), part, tags) if count else ()
+        return tuple(made)
+
+    def _part(self, plan: Plan, token: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         signature = msgspec.json.encode([plan.spec, sorted(tags.items())], order="deterministic")
         if token in self._by_token:
             before, ids = self._by_token[token]
@@ -423,8 +442,12 @@ class Cloud:
         self._turn(plan, resources, "running")
 
     def terminate(self, plan: Plan, resources: Sequence[str]) -> None:
-        """Terminate machines."""
-        self._turn(plan, resources, "terminated")
+        """Terminate machines: those that are there, where some are gone."""
+        there = [one for one in resources if one in self.machines]
+        if there or not resources:
+            self._turn(plan, there, "terminated")
+        if len(there) < len(resources):
+            raise GoneError("InvalidInstanceID.NotFound", "None by that id.")
 
     def look(self, resource: str, place: Place) -> Seen | None:
         """Return a machine as it is."""
