@@ -7,6 +7,7 @@ from typing import Any
 
 from gonogo.aws.accounts import Clients
 from gonogo.core.errors import RefusedError
+from gonogo.core.plan import EVENT_ENGINE
 from gonogo.ports import Engine, Observer
 
 GROUP = "gonogo.engines"
@@ -24,6 +25,10 @@ def engine(name: str, clients: Clients) -> Engine:
         from gonogo.aws.engines.ec2 import Ec2
 
         return Ec2(clients)
+    if name == EVENT_ENGINE:
+        from gonogo.aws.engines.event import Event
+
+        return Event()
     made: Engine = _plugin(name).engine(clients)
     return made
 
@@ -38,6 +43,8 @@ def observer(name: str, clients: Clients) -> Observer | None:
         from gonogo.aws.engines.ec2 import Ec2Observer
 
         return Ec2Observer(clients)
+    if name == EVENT_ENGINE:
+        return None
     made: Observer | None = _plugin(name).observer(clients)
     return made
 
