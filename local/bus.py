@@ -166,7 +166,8 @@ def arrive(arn: Arn, event: Event) -> None:
         if (
             not rule.managed_by
         ):  # what fills an archive is EventBridge's own, on the bus where an event was put
-            rule.send_to_targets({**event})
+            told: Any = dict(event)
+            rule.send_to_targets(told)
 
 
 def _bury(dead: str, rule: Rule, target: str, body: str, error: Exception) -> None:

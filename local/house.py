@@ -43,8 +43,6 @@ log = logging.getLogger(__name__)
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MAIL_FROM: Final = "gonogo@example.com"
-ABROAD: Final = ("eu-west-1",)
-"""Other regions that may be launched in here."""
 MEMORY = 1024
 TIMEOUT = 60_000
 POLL = 0.1
@@ -79,10 +77,6 @@ class House:
 
         self.stack = Stack(template.read(ROOT / "infra" / "template.yaml"), self._parameters())
         self.stack.make()
-        forward = template.read(ROOT / "infra" / "forward.yaml")
-        told = {"BusArn": f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"}
-        for region in ABROAD:
-            Stack(forward, told, region).make()
         self.issuer = Issuer(self.clock.now)
         self.mailbox = Mailbox(self.clock.now)
         self.gonogo = self._composition()
@@ -146,7 +140,6 @@ class House:
     def _parameters(self) -> Mapping[str, str]:
         return {
             "BillingFiles": "usage",
-            "LaunchRegions": ",".join((REGION, *ABROAD)),
             "MailFrom": MAIL_FROM,
             "OidcAudience": AUDIENCE,
             "OidcIssuer": ISSUER,
