@@ -91,7 +91,8 @@ def list_events(request: Request, launch_id: str) -> Response:
     """GET /v1/launches/{id}/events."""
     _query(request)
     _signed_in(request)
-    return _reply(bodies.history(launch_id, read.history(gonogo(), launch_id)))
+    events, head = read.history(gonogo(), launch_id)
+    return _reply(bodies.history(launch_id, events, head))
 
 
 @problem.answered

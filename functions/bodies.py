@@ -314,12 +314,15 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
     dataschema: str
     seq: int
     data: dict[str, Any]
+    hash: str
+    prevhash: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class History(msgspec.Struct, frozen=True):
-    """All events of a launch, oldest first."""
+    """All events of a launch, oldest first; `head` is the hash that the last one must have, if it was kept."""
 
     items: tuple[CloudEvent, ...]
+    head: str | None = None
 
 
 class BudgetView(msgspec.Struct, frozen=True, kw_only=True):
@@ -644,9 +647,9 @@ def inbox_page(page: Page) -> InboxPage:
     )
 
 
-def history(launch_id: str, events: list[Event]) -> History:
+def history(launch_id: str, events: list[Event], head: str | None) -> History:
     """Show a history."""
-    return History(tuple(msgspec.convert(cloud_event(launch_id, one), CloudEvent) for one in events))
+    return History(tuple(msgspec.convert(cloud_event(launch_id, one), CloudEvent) for one in events), head)
 
 
 def dry_run(prepared: Prepared) -> DryRun:

@@ -33,7 +33,8 @@ _SEEN: dict[Outcome, InstanceState] = {
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What is said of the launch of this digest, and of this attempt at it, if that is said.
 
-    `resources` are the outside system's own ids of what it made: the launch's own id, where it names none.
+    `resources` are the outside system's own ids of what it made. They are kept as LAUNCH/ID: another launch may
+    have one of the same id. Where none is named, the launch itself is the one.
     """
 
     digest: str
@@ -64,7 +65,7 @@ def report(outside: Outside, actor: SignedIn, launch_id: str, said: Report) -> L
         if said.attempt is not None and said.attempt != this.attempt:
             raise ConflictError(f"It is of attempt {said.attempt}, and attempt {this.attempt} is the last.")
         if this.state is State.LAUNCHING and said.outcome == "started":
-            return attempts.record_started(this, resources=said.resources or (this.id,), at=now)
+            return attempts.record_started(this, resources=_made(this, said) or (this.id,), at=now)
         if said.outcome == "failed":
             if this.state is State.FAILED:
                 return this
@@ -92,12 +93,17 @@ def _require_reporter(launch: Launch, actor: SignedIn) -> None:
         raise NotPermittedError("The policy in force has no service by your issuer and subject any more.")
 
 
+def _made(launch: Launch, said: Report) -> tuple[str, ...]:
+    """Return the ids by which what was made is kept, each once."""
+    return tuple(dict.fromkeys(f"{launch.id}/{one}" for one in said.resources))
+
+
 def _observed(this: Launch, said: Report, outside: Outside) -> Launch:
     """Return the launch with everything that it started seen to be so now, as one change."""
     made = tuple(one.id for one in this.resources)
     if this.state not in (*_LIVE, State.TERMINATED):
         raise TransitionNotAllowedError(f"report as {said.outcome}", this.state)
-    if said.resources and sorted(said.resources) != sorted(made):
+    if said.resources and sorted(_made(this, said)) != sorted(made):
         raise ConflictError(f"It started with other resources: {', '.join(made)}.")
     if this.state is State.TERMINATED:
         if said.outcome == "stopped":
