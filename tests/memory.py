@@ -16,6 +16,7 @@ from unittest import mock
 import msgspec
 
 from gonogo import ports
+from gonogo.aws.engines.event import Event as EventEngine
 from gonogo.core import event as events
 from gonogo.core.bundle import Bundle, digest_of
 from gonogo.core.errors import (
@@ -33,10 +34,11 @@ from gonogo.core.errors import (
 from gonogo.core.event import Event
 from gonogo.core.item import Item
 from gonogo.core.launch import InstanceState
-from gonogo.core.plan import POLICY_ENGINE, Place, Plan, Unit
+from gonogo.core.plan import EVENT_ENGINE, LEASE_ENGINE, POLICY_ENGINE, UNNAMED_ENGINES, Place, Plan, Unit
 from gonogo.core.token import Keyring
 from gonogo.ports import Page, PoisonError, Seen
 from gonogo.service import policies
+from gonogo.service.extend import LeaseEngine
 from gonogo.service.publish import Change, Image
 
 T = TypeVar("T", bound=Item)
@@ -577,14 +579,16 @@ class Outside:
     def resolver(self, engine: str) -> ports.Resolver:
         """Return the resolver of an engine."""
         self._known(engine)
-        return self.cloud
+        return EventEngine() if engine == EVENT_ENGINE else self.cloud
 
     def engine(self, engine: str) -> ports.Engine:
         """Return an engine."""
         if engine == POLICY_ENGINE:
             return policies.PolicyEngine(self.items, self.policies, self.now)
+        if engine == LEASE_ENGINE:
+            return LeaseEngine(self)
         self._known(engine)
-        return self.cloud
+        return EventEngine() if engine == EVENT_ENGINE else self.cloud
 
     def now(self) -> datetime:
         """Return the time."""
@@ -602,10 +606,12 @@ class Outside:
 
     def observer(self, engine: str) -> ports.Observer | None:
         """Return the eyes on what an engine made."""
+        if engine in (*UNNAMED_ENGINES, EVENT_ENGINE):
+            return None
         self._known(engine)
         return self.cloud
 
     @staticmethod
     def _known(engine: str) -> None:
-        if engine != "ec2":
+        if engine not in ("ec2", EVENT_ENGINE):
             raise RefusedError("NoSuchEngine", f"there is no engine {engine!r}")

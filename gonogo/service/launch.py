@@ -61,10 +61,13 @@ def launch(outside: Outside, launch_id: str) -> None:
         _change(outside, item)
 
 
+LAUNCH_TAG = "gonogo:launch"
+
+
 def tags(launch: Launch) -> Mapping[str, str]:
     """Return the tags by which a resource is known as this launch's: part of what its client token covers."""
     return {
-        "gonogo:launch": launch.id,
+        LAUNCH_TAG: launch.id,
         "gonogo:requester": launch.question.requester.key[:256],
         "gonogo:cost-center": launch.question.cost_center,
         "gonogo:digest": launch.digest,

@@ -10,9 +10,10 @@ from moto.sts.models import sts_backends
 
 from gonogo.core.instance import Instance
 from tests.core.builders import policy_files
+from tests.functions.quick import image
 from tests.functions.world import World
 
-OTHER, REGION, IMAGE = "210987654321", "eu-west-1", "ami-0ec9fb22458dddf3d"
+OTHER, REGION = "210987654321", "eu-west-1"
 ROLE, OBSERVER = (f"arn:aws:iam::{OTHER}:role/gonogo/{name}" for name in ("launcher", "observer"))
 ACCOUNT = f"""
 [account]
@@ -48,7 +49,7 @@ def there(service: str) -> Any:
 def made_there() -> str:
     """Make a launch template in the other account, and return its id."""
     made = there("ec2").create_launch_template(
-        LaunchTemplateName="web", LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "t3.small"}
+        LaunchTemplateName="web", LaunchTemplateData={"ImageId": image(REGION), "InstanceType": "t3.small"}
     )
     return str(made["LaunchTemplate"]["LaunchTemplateId"])
 
