@@ -46,7 +46,7 @@ def stored(world: World, launch: Any) -> Launch:
 
 
 def how_many_calls(world: World) -> int:
-    """Return how many calls the launcher makes for one launch, at a place that is looked over already."""
+    """Return how many calls the launcher makes for one launch, where something was launched before."""
     again(world, "launch", cleared(world.ask("ops")))
     launch = world.ask("ops")
     with on_each_call() as calls:
