@@ -20,7 +20,7 @@ from gonogo.core.event import Event, Price
 from gonogo.core.gates import Gate, Verdict
 from gonogo.core.item import Item
 from gonogo.core.launch import Launch
-from gonogo.core.plan import Plan, Question, Unit
+from gonogo.core.plan import Choice, Plan, Question, Unit
 from gonogo.core.policy import Principal
 from gonogo.core.states import State
 
@@ -152,8 +152,9 @@ def question(
     count: int = 1,
     launch_by: datetime | None = None,
     break_glass: bool = False,
+    choices: int = 0,
 ) -> Question:
-    """Return what DEV asks for: a small web server for 30 days."""
+    """Return what DEV asks for: a small web server for 30 days; of other types, where there is none of the first."""
     return Question(
         name="fair",
         reason=reason,
@@ -168,6 +169,13 @@ def question(
             parameters={"count": count},
             spec={"image_id": "ami-0123456789abcdef0", "instance_type": "t3.micro", "count": count},
             units=(Unit("t3.micro", count),),
+            choices=tuple(
+                Choice(
+                    spec={"image_id": "ami-0123456789abcdef0", "instance_type": one, "count": count},
+                    units=(Unit(one, count),),
+                )
+                for one in ("t3a.micro", "t2.micro")[:choices]
+            ),
         ),
         price=Price(
             currency="USD",
