@@ -13,13 +13,14 @@ from typing import Any
 import jsonschema_rs
 import msgspec
 
-from gonogo.core import attempts, clock, commands, duration, event, life, plan, policy
+from gonogo.core import attempts, clock, commands, duration, event, lease, life, plan, policy
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.event import Event, Price
 from gonogo.core.gates import Gate, Verdict
 from gonogo.core.item import Item
 from gonogo.core.launch import Launch
+from gonogo.core.lease import Extension
 from gonogo.core.plan import Choice, Plan, Question, Unit
 from gonogo.core.policy import Principal
 from gonogo.core.states import State
@@ -132,6 +133,23 @@ def asked(
         lease=length,
         plan=filled,
         price=said.get("price") or bundle.prices.estimate(filled, duration.parse(length)),
+    )
+
+
+def longer(asked: Question, by: str, at: datetime = AT) -> Question:
+    """Return the question whether what was asked for, and runs since then, may run for so much longer."""
+    previous = at + plan.lease_length(asked.lease)
+    until = None if by == plan.NEVER else previous + plan.lease_length(by)
+    name = asked.name or asked.plan.template
+    return lease.question(
+        asked,
+        asked.plan,
+        Extension(launch="l-1", name=name, digest=asked.digest, previous=previous, until=until),
+        started_at=at,
+        requester=asked.requester,
+        on_behalf_of=asked.on_behalf_of,
+        reason="It goes on.",
+        launch_by=previous,
     )
 
 
