@@ -180,7 +180,7 @@ def test_a_case_that_is_answered_otherwise_fails_and_says_how(offline: Shell, bu
     edit(bundle, "policies.cedar", 'decimal("500.0")', 'decimal("50000.0")')
     result = offline("policy", "check", str(bundle))
     assert result.exit_code == 1
-    assert "1 of 8 cases fail" in result.stdout
+    assert "2 of 11 cases fail" in result.stdout
     lines = [one.strip() for one in result.stdout.splitlines()]
     at = lines.index("FAIL  a developer asks for something dear")
     assert lines[at + 1 : at + 3] == ["expected gates finance lead", "answered gates lead"]
@@ -421,7 +421,7 @@ def test_a_bundle_whose_cases_fail_is_not_published(world: World, offline: Shell
     before = world.rows()
     result = publish(offline, world, bundle, "--yes")
     assert result.exit_code == 1
-    assert "1 of 8 cases fail" in result.stdout
+    assert "2 of 11 cases fail" in result.stdout
     assert world.rows() == before
 
 
