@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
+from gonogo.aws import engines
+from gonogo.aws.engines.cloudformation import CloudFormationResolver
 from gonogo.aws.engines.ec2 import ALIAS, Ec2Resolver
-from gonogo.core.errors import RefusedError
-from gonogo.core.plan import Place
+from gonogo.aws.engines.stepfunctions import Spec, StepFunctionsResolver
+from gonogo.core.errors import Fault, InvalidError, RefusedError
+from gonogo.core.plan import Place, Unit
 from gonogo.ports import Resolver
+
+OFFLINE = "Offline"
 
 
 class Ec2Offline(Ec2Resolver):
@@ -18,16 +24,47 @@ class Ec2Offline(Ec2Resolver):
         return ALIAS + name
 
 
+class StepFunctionsOffline(StepFunctionsResolver):
+    """The resolver of stepfunctions, but a state machine or an alias of it is taken for a version."""
+
+    def _version(self, asked: Spec, place: Place) -> str:
+        del place
+        return asked.state_machine_arn
+
+
+class _Others:
+    """The resolver of somebody else's engine, which may find that it cannot do without asking."""
+
+    def __init__(self, engine: str) -> None:
+        self._inner, self._engine = engines.offline(engine, _nobody), engine
+
+    def resolve(
+        self, spec: Mapping[str, Any], place: Place, files: Mapping[str, str]
+    ) -> tuple[dict[str, Any], tuple[Unit, ...]]:
+        try:
+            return self._inner.resolve(spec, place, files)
+        except RefusedError as error:
+            if error.code != OFFLINE:
+                raise
+            raise InvalidError(
+                Fault("/template", OFFLINE.lower(), f"the engine {self._engine!r} cannot check it: {error}")
+            ) from error
+
+
 def resolver(engine: str) -> Resolver:
     """Return the resolver of an engine.
 
     Raises:
         RefusedError: there is no engine by that name.
     """
-    if engine != "ec2":
-        raise RefusedError("NoSuchEngine", f"there is no engine {engine!r}")
-    return Ec2Offline(_nobody)
+    if engine == "ec2":
+        return Ec2Offline(_nobody)
+    if engine == "cloudformation":
+        return CloudFormationResolver(_nobody)
+    if engine == "stepfunctions":
+        return StepFunctionsOffline(_nobody)
+    return _Others(engine)
 
 
 def _nobody(service: str, place: Place) -> NoReturn:
-    raise RefusedError("Offline", f"{service} in {place.region} is not asked here")
+    raise RefusedError(OFFLINE, f"{service} in {place.region} is not asked here")

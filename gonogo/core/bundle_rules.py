@@ -25,11 +25,13 @@ from gonogo.core.bundle import (
     BUDGETS,
     FILES,
     GATED,
+    LARGEST_STACK,
     LONGEST_GATE,
     LONGEST_LEASE,
     LONGEST_NAME,
     MOST_CHOICES,
     POLICY_GATE,
+    STACKS,
     UNCLAIMED,
     Bundle,
     ClaimGroup,
@@ -140,6 +142,8 @@ def _load(files: Mapping[str, str]) -> Bundle:
     for name, template in ready.items():
         where = f"templates/{name}.toml"
         faults += _placed(files, where, _template_faults(name, template, prices, validators))
+        faults += _placed(files, where, _stack_faults(template, files))
+    faults += _stack_file_faults(files)
     for error in cedarpy.validate_policies(files[POLICIES], files[SCHEMA]).errors:
         faults.append(Fault(cedar.file.at(error.policy_id), "schema", _named(str(error), cedar)))
     if faults:
@@ -693,6 +697,33 @@ def _spec_faults(template: Template) -> Iterator[_Said]:
             "spec",
             f"uses the parameter {hole!r}, which [parameters.properties] does not name",
         )
+
+
+_STACK_FILE = re.compile(rf"{STACKS}[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}\.(yaml|yml|json)\Z", re.ASCII)
+
+
+def _stack_file_faults(files: Mapping[str, str]) -> Iterator[Fault]:
+    for path, text in files.items():
+        if not path.startswith(STACKS):
+            continue
+        if not _STACK_FILE.match(path):
+            yield Fault(path, "name", f"is in {STACKS}, where only NAME.yaml, NAME.yml and NAME.json are")
+        if (size := len(text.encode())) > LARGEST_STACK:
+            yield Fault(
+                path, "maximum", f"has {size:,} bytes; CloudFormation takes {LARGEST_STACK:,} of a template"
+            )
+
+
+def _stack_faults(template: Template, files: Mapping[str, str]) -> Iterator[_Said]:
+    """Yield what is wrong with how a template names its file of stacks/, which its engine reads."""
+    if template.partial and template.engine in ("cloudformation", "stepfunctions"):
+        yield ("partial",), "partial", f"{template.engine!r} makes all or nothing"
+    if template.engine != "cloudformation":
+        return
+    for where, spec in (("spec", template.spec), *(("choices", one) for one in template.choices)):
+        named = spec.get("template")
+        if isinstance(named, str) and not (named.startswith(STACKS) and named in files):
+            yield (where, "template"), "file", f"names {named!r}, which is no file in {STACKS}"
 
 
 def _length_faults(template: Template) -> Iterator[_Said]:

@@ -266,7 +266,9 @@ def _launch(outside: Outside, item: Launch) -> None:
         command = _undone(outside, item) if item.undo is not None else _made(outside, item)
         if command is None:
             return
-        item = _record(outside, item, command)
+        before, item = item, _record(outside, item, command)
+        if (item.choice, item.undo) == (before.choice, before.undo):
+            return  # it is being made, and its alarm gives the cue again; or it is over
 
 
 def _made(outside: Outside, item: Launch) -> saving.Command[Launch] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Literal
 
 from gonogo.core import instance as instances
@@ -15,7 +15,7 @@ from gonogo.core.errors import ItemExistsError, LaterError
 from gonogo.core.event import StopSource
 from gonogo.core.instance import Instance
 from gonogo.core.launch import Launch
-from gonogo.core.plan import Place
+from gonogo.core.plan import Place, Plan, PriceTable
 from gonogo.core.states import State
 from gonogo.core.usage import Sight, Source
 from gonogo.core.watch import Watch
@@ -23,6 +23,8 @@ from gonogo.ports import Outside, Seen
 from gonogo.service import budgets, saving, usage
 
 Said = Literal["running", "stopped", "terminated"]
+_FINEST = Decimal("0.000001")
+"""To which a price is rounded up, where it cannot be shared out exactly."""
 _STOPS: dict[Source, StopSource] = {
     "event": "event",
     "look": "reconciled",
@@ -159,7 +161,9 @@ def _first_seen(
     prices = outside.policies.pinned(launch.bundle).prices
     priced = {unit.kind for unit in plan.units}
     hourly = Decimal(0)
-    if priced:
+    if plan.engine != "ec2":
+        kind, hourly = plan.units[0].kind if plan.units else kind, _share(prices, plan, len(launch.resources))
+    elif priced:
         hourly = prices.of_unit(plan.engine, plan.region, kind if kind in priced else plan.units[0].kind)
     return instances.first_seen(
         id=resource,
@@ -170,6 +174,14 @@ def _first_seen(
         image=seen.image if seen is not None else None,
         least=prices.least(plan.engine),
     )
+
+
+def _share(prices: PriceTable, plan: Plan, resources: int) -> Decimal:
+    """Return what one of so many resources costs an hour, where all of them together are the plan's units."""
+    each = (prices.of_unit(plan.engine, plan.region, one.kind) * one.quantity for one in plan.units)
+    whole = sum(each, Decimal(0))
+    share = whole / max(resources, 1)
+    return share if share * max(resources, 1) == whole else share.quantize(_FINEST, rounding=ROUND_UP)
 
 
 def _turned(instance: Instance, launch: Launch, sights: Iterable[Sight], now: datetime) -> Instance:

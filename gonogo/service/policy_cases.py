@@ -226,12 +226,18 @@ def _template_faults(bundle: Bundle, name: str, resolvers: Resolvers) -> Iterato
                 for unit in units:
                     bundle.prices.of_unit(template.engine, template.region, unit.kind)
         except InvalidError as error:
-            seen.update(
-                Fault(file.at(*one.pointer.split("/")[1:]), one.rule, one.detail) for one in error.faults
-            )
+            seen.update(Fault(_at(file, one.pointer), one.rule, one.detail) for one in error.faults)
         except NotPermittedError as error:
             seen.add(Fault(file.at("spec", "instance_type"), "price", str(error)))
     yield from sorted(seen, key=str)
+
+
+def _at(file: TomlFile, pointer: str) -> str:
+    """Return where in a template, or in a file that it names, is what a resolver finds wrong."""
+    if not pointer.startswith("/"):
+        return pointer
+    keys = pointer.split("/")[1:]
+    return file.at(*(("spec", *keys[1:]) if keys[0] == "template" else keys))
 
 
 def _choices(template: Template) -> Iterator[dict[str, Any]]:
