@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from gonogo.aws import engines
+from gonogo.aws.engines import stepfunctions
 from gonogo.aws.engines.cloudformation import CloudFormationResolver
-from gonogo.aws.engines.ec2 import ALIAS, Ec2Resolver
-from gonogo.aws.engines.stepfunctions import Spec, StepFunctionsResolver
-from gonogo.core.errors import Fault, InvalidError, RefusedError
+from gonogo.aws.engines.ec2 import ALIAS, Ec2Resolver, Spec, Template
+from gonogo.core.errors import Fault, InvalidError, LaterError, RefusedError
 from gonogo.core.plan import Place, Unit
 from gonogo.ports import Resolver
 
@@ -17,17 +17,31 @@ OFFLINE = "Offline"
 
 
 class Ec2Offline(Ec2Resolver):
-    """The resolver of ec2, but an image alias is taken for the image."""
+    """The resolver of ec2, but an image alias is taken for the image, and a launch template stays as it is named."""
 
-    def _image(self, name: str, region: str) -> str:
-        del region
+    def _image(self, name: str, place: Place) -> str:
+        del place
         return ALIAS + name
 
+    def _pinned(self, spec: Spec, named: Template, place: Place) -> Spec:
+        """Return the spec as it is.
 
-class StepFunctionsOffline(StepFunctionsResolver):
+        Raises:
+            LaterError: the instance type is left to the launch template, so that there is no price here.
+        """
+        del place
+        if spec.instance_type is None:
+            raise LaterError(
+                f"what instance type {named.id} version {named.version} has cannot be looked up here;"
+                " name `instance_type` in the template"
+            )
+        return spec
+
+
+class StepFunctionsOffline(stepfunctions.StepFunctionsResolver):
     """The resolver of stepfunctions, but a state machine or an alias of it is taken for a version."""
 
-    def _version(self, asked: Spec, place: Place) -> str:
+    def _version(self, asked: stepfunctions.Spec, place: Place) -> str:
         del place
         return asked.state_machine_arn
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
-from gonogo.core import attempts, clock, glass, life, policy
+from gonogo.core import attempts, clock, event, glass, life, policy
 from gonogo.core.actor import Actor
 from gonogo.core.budget import Standing
 from gonogo.core.bundle import Bundle
 from gonogo.core.errors import (
     BusyError,
     FullError,
+    GoneError,
     ItemExistsError,
     LaterError,
     MakingError,
@@ -34,6 +35,8 @@ from gonogo.ports import Outside
 from gonogo.service import budgets, decide, saving, watch
 
 NOT_APPROVED = "The plan is not the one that was approved."
+SHOWN = timedelta(hours=1)
+"""After so long nothing is too new to be seen; EC2 forgets as soon what has ended (EC2 user guide, "Terminate")."""
 
 
 def launch(outside: Outside, launch_id: str) -> None:
@@ -319,8 +322,13 @@ def _undone(outside: Outside, item: Launch) -> saving.Command[Launch]:
     try:
         outside.engine(item.plan.engine).terminate(item.plan, item.undo.resources)
     except RefusedError as error:
-        raise LaterError(f"what was made in part is not terminated yet: {error}") from error
+        if not isinstance(error, GoneError) or outside.now() - _refused_at(item) < SHOWN:
+            raise LaterError(f"what was made in part is not terminated yet: {error}") from error
     return lambda this: attempts.undone(this, at=outside.now())
+
+
+def _refused_at(item: Launch) -> datetime:
+    return max(one.at for one in item.history if one.type == event.LaunchAttemptFailed.type)
 
 
 def _record(outside: Outside, item: Launch, command: saving.Command[Launch]) -> Launch:

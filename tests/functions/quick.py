@@ -44,7 +44,7 @@ def _client(service: str, **options: Any) -> Any:
     """Return the client of these options: it has no state that one world could leave to another."""
     config = options.get("config")
     who = options.get("aws_access_key_id")
-    key = f"{service} {options.get('region_name')} {who} {vars(config) if config else None}"
+    key = f"{service} {options.get('region_name')} {vars(config) if config else None} {who}"
     if key not in _clients:
         _clients[key] = _make(service, **options)
     return _clients[key]
