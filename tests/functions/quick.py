@@ -50,7 +50,7 @@ def _client(service: str, **options: Any) -> Any:
     return _clients[key]
 
 
-def _few_images(backend: AmiBackend) -> None:
+def _few_images(backend: Any) -> None:
     for image in load_resource(LATEST.format(backend.region_name)):
         backend.amis[image["ami_id"]] = Ami(
             backend, **{**image, "owner_alias": "amazon", "creation_date": None}

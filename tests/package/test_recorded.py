@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gonogo.aws.clients import assumed
 from gonogo.aws.engines import cloudformation, stepfunctions
 from gonogo.core import event as events
 from gonogo.core.budget import Ledger, hold, ledger_id
@@ -24,7 +25,7 @@ from gonogo.core.watch import Stray
 from gonogo.service import launch as service
 from infra.package import PROJECT
 from local import template as templates
-from local.aws import ACCOUNT, client
+from local.aws import ACCOUNT, REGION, client
 from local.stack import Stack
 from tests.functions.world import ISSUER, PARAMETERS, World, example, world
 from tests.recording import Recorder
@@ -246,23 +247,27 @@ def to_other_places(made: World) -> None:
         for command in ("stop", "start", "terminate"):
             made.call("POST", f"/v1/launches/{launch['id']}/{command}", {}, who="ops")
             made.settle()
-            made.clock.go(minutes=6)
-            made.wake()
-            made.settle()
         assert made.read(launch["id"])["state"] == "TERMINATED", template
+        made.clock.go(minutes=6)
+        made.wake()
 
 
 def by_launch_template(made: World) -> None:
-    """Launch what a launch template says, by the version that it is resolved to."""
-    data = {"InstanceType": "t3.micro"}
-    named = client("ec2").create_launch_template(LaunchTemplateName="web", LaunchTemplateData=data)
-    small = files()["templates/web-small.toml"].replace('instance_type = "t3.micro"\n', "")
-    id_ = named["LaunchTemplate"]["LaunchTemplateId"]
-    small += f'[spec.launch_template]\nid = "{id_}"\nversion = "$Latest"\n'
-    made.publish({**files(), "templates/web-template.toml": small})
-    launch = made.ask("ops", "web-template")
-    made.settle()
-    assert made.read(launch["id"])["state"] == "RUNNING"
+    """Launch what launch templates say, at home and elsewhere, by the version that each is resolved to."""
+    found = files()
+    taken = client("sts").assume_role(RoleArn=LOOKS, RoleSessionName="its-owner", ExternalId=SECRET)
+    for name, ec2 in (("small", client("ec2")), ("elsewhere", assumed("ec2", REGION, taken["Credentials"]))):
+        data = {"InstanceType": "t3.micro"}
+        made_there = ec2.create_launch_template(LaunchTemplateName="web", LaunchTemplateData=data)
+        plain = found[f"templates/web-{name}.toml"].replace('instance_type = "t3.micro"\n', "")
+        id_ = made_there["LaunchTemplate"]["LaunchTemplateId"]
+        plain += f'[spec.launch_template]\nid = "{id_}"\nversion = "$Latest"\n'
+        found[f"templates/by-launch-template-{name}.toml"] = plain
+    made.publish(found)
+    for name in ("small", "elsewhere"):
+        launch = made.ask("ops", f"by-launch-template-{name}")
+        made.settle()
+        assert made.read(launch["id"])["state"] == "RUNNING", name
 
 
 def by_other_engines(made: World) -> None:
