@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gonogo.core.errors import RefusedError
-from gonogo.core.plan import POLICY_ENGINE
+from gonogo.core.plan import LEASE_ENGINE, POLICY_ENGINE, UNNAMED_ENGINES
 from gonogo.core.token import Keyring
 from gonogo.ports import (
     Bus,
@@ -214,7 +214,7 @@ class Gonogo:
 
     def resolver(self, engine: str) -> Resolver:
         """Return the resolver of an engine; in another account it looks by the role that may only look."""
-        if engine == POLICY_ENGINE:
+        if engine in UNNAMED_ENGINES:
             raise RefusedError("NoSuchEngine", "no template names this engine")
         if engine not in self._resolvers:
             from gonogo.aws import engines
@@ -233,12 +233,18 @@ class Gonogo:
             from gonogo.service.policies import PolicyEngine
 
             return PolicyEngine(self.items, self.policies, self.now)
+        if engine == LEASE_ENGINE:
+            from gonogo.service.extend import LeaseEngine
+
+            return LeaseEngine(self)
         from gonogo.aws import engines
 
         return engines.engine(engine, self._accounts("role"))
 
     def observer(self, engine: str) -> Observer | None:
         """Return the eyes on what an engine made."""
+        if engine in UNNAMED_ENGINES:
+            return None
         if engine not in self._observers:
             from gonogo.aws import engines
 

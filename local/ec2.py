@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from moto.ec2.models import ec2_backends
-from moto.events.models import events_backends
 from moto.moto_api._internal import mock_random
 
-from local.aws import ACCOUNT, REGION, client
+from local import bus
+from local.aws import ACCOUNT, REGION, Arn, client
 from local.pump import Outcome, Pump
 
 ON_THE_WAY: Mapping[str, str] = {"running": "pending", "stopped": "stopping", "terminated": "shutting-down"}
@@ -79,5 +79,4 @@ class InstanceWatch(Pump):
             "resources": resources,
             "detail": dict(detail),
         }
-        for rule in list(events_backends[ACCOUNT][REGION].describe_event_bus("default").rules.values()):
-            rule.send_to_targets(event)
+        bus.arrive(Arn.read(f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"), event)

@@ -272,6 +272,10 @@ def _moto_now(_original: Original) -> datetime:
     return _now()
 
 
+def _now() -> datetime:
+    return hooks.now().astimezone(UTC).replace(tzinfo=None)
+
+
 # EC2: instances that start, stop and end
 
 
@@ -326,10 +330,6 @@ def _end(original: Original, instance: Instance) -> InstanceState:
 
 def _state(instance: Instance) -> str:
     return instance._state.name  # noqa: SLF001  moto has no other name for it
-
-
-def _now() -> datetime:
-    return hooks.now().astimezone(UTC).replace(tzinfo=None)
 
 
 # CloudFormation: tokens, capabilities, roll-backs and time
@@ -415,7 +415,7 @@ def _type_of(stack: MotoStack, resource: str) -> Any:
 @instead_of(MotoStack, "delete", "bf0c199611d254b6")
 def _delete_stack(original: Original, stack: MotoStack) -> None:
     original(stack)
-    vars(stack)["deletion_time"] = _now()
+    vars(stack)["deletion_time"] = _moto_now(original)
 
 
 # Step Functions: versions

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from gonogo.aws import engines
-from gonogo.aws.engines import stepfunctions
+from gonogo.aws.engines import ec2
 from gonogo.aws.engines.cloudformation import CloudFormationResolver
-from gonogo.aws.engines.ec2 import ALIAS, Ec2Resolver, Spec, Template
+from gonogo.aws.engines.ec2 import ALIAS, Ec2Resolver
+from gonogo.aws.engines.event import Event
+from gonogo.aws.engines.stepfunctions import Spec, StepFunctionsResolver
 from gonogo.core.errors import Fault, InvalidError, LaterError, RefusedError
-from gonogo.core.plan import Place, Unit
+from gonogo.core.plan import EVENT_ENGINE, Place, Unit
 from gonogo.ports import Resolver
 
 OFFLINE = "Offline"
@@ -23,7 +25,7 @@ class Ec2Offline(Ec2Resolver):
         del place
         return ALIAS + name
 
-    def _pinned(self, spec: Spec, named: Template, place: Place) -> Spec:
+    def _pinned(self, spec: ec2.Spec, named: ec2.Template, place: Place) -> ec2.Spec:
         """Return the spec as it is.
 
         Raises:
@@ -38,10 +40,10 @@ class Ec2Offline(Ec2Resolver):
         return spec
 
 
-class StepFunctionsOffline(stepfunctions.StepFunctionsResolver):
+class StepFunctionsOffline(StepFunctionsResolver):
     """The resolver of stepfunctions, but a state machine or an alias of it is taken for a version."""
 
-    def _version(self, asked: stepfunctions.Spec, place: Place) -> str:
+    def _version(self, asked: Spec, place: Place) -> str:
         del place
         return asked.state_machine_arn
 
@@ -77,6 +79,8 @@ def resolver(engine: str) -> Resolver:
         return CloudFormationResolver(_nobody)
     if engine == "stepfunctions":
         return StepFunctionsOffline(_nobody)
+    if engine == EVENT_ENGINE:
+        return Event()
     return _Others(engine)
 
 

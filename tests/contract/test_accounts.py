@@ -21,7 +21,7 @@ from gonogo.core.errors import InvalidError, LaterError, RefusedError
 from gonogo.core.plan import Account, Place, Plan, Unit
 from local import moto_faithful
 from local.aws import ACCOUNT, client
-from tests.functions.quick import quick
+from tests.functions.quick import image, quick
 
 NOW = datetime(2026, 11, 27, 9, tzinfo=UTC)
 OTHER = Account(
@@ -31,7 +31,6 @@ OTHER = Account(
 )
 HOME, THERE = Place(REGION), Place("eu-west-1", OTHER)
 TAGS = {"gonogo:launch": "l-1"}
-IMAGE = "ami-0ec9fb22458dddf3d"
 
 
 class Clock:
@@ -178,7 +177,7 @@ def plan(place: Place) -> Plan:
         region=place.region,
         account=place.account,
         parameters={},
-        spec={"image_id": IMAGE, "instance_type": "t3.micro", "count": 2},
+        spec={"image_id": image(place.region), "instance_type": "t3.micro", "count": 2},
         units=(Unit("t3.micro", 2),),
     )
 

@@ -30,7 +30,7 @@ from gonogo.service.launch import tags as tags_of
 from local import moto_faithful
 from local.aws import client
 from tests.core.builders import launching
-from tests.functions.quick import quick
+from tests.functions.quick import image, quick
 
 IMAGE, ANOTHER = "ami-0ec9fb22458dddf3d", "ami-08a311a6aaa3cd94a"  # two that moto knows
 TOKEN = "g-" + "a" * 50
@@ -1034,11 +1034,11 @@ def test_an_instance_that_is_not_there_is_none(eyes: Ec2Observer, instance: str)
 def test_a_place_is_looked_over_whole(ec2: Ec2, eyes: Ec2Observer, token: str, ours: bool) -> None:  # noqa: FBT001
     """What runs unknown is found by it, what has ended is shown, and only what has our tag where that is wanted."""
     far = Place("eu-west-1")
-    this = msgspec.structs.replace(plan(), region=far.region)
+    this = plan({**SMALL, "image_id": image(far.region)}, far.region)
     made = [launch(ec2, this, f"{token}{one}")[0] for one in range(2)]
     ec2.terminate(this, made[:1])
     run = client("ec2", far.region).run_instances(
-        ImageId=IMAGE, InstanceType="t3.micro", MinCount=1, MaxCount=1
+        ImageId=image(far.region), InstanceType="t3.micro", MinCount=1, MaxCount=1
     )
     stranger = run["Instances"][0]["InstanceId"]
     found = {one.id: one.state for page in eyes.survey(far, ours=ours) for one in page}

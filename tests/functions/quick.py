@@ -44,10 +44,15 @@ def _client(service: str, **options: Any) -> Any:
     """Return the client of these options: it has no state that one world could leave to another."""
     config = options.get("config")
     who = options.get("aws_access_key_id")
-    key = f"{service} {options.get('region_name')} {vars(config) if config else None} {who}"
+    key = f"{service} {options.get('region_name')} {who} {vars(config) if config else None}"
     if key not in _clients:
         _clients[key] = _make(service, **options)
     return _clients[key]
+
+
+def image(region: str) -> str:
+    """Return the id of an image that is known in a region."""
+    return str(load_resource(LATEST.format(region))[0]["ami_id"])
 
 
 def _few_images(backend: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from local.aws import client
 from local.ec2 import InstanceWatch
 from local.pump import Outcome
-from tests.functions.quick import quick
+from tests.functions.quick import image, quick
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -75,7 +75,7 @@ def test_instances_elsewhere_are_announced_here_as_elsewheres(announced):
     with quick():
         for ec2, account in ((client("ec2", "eu-central-1"), "123456789012"), (other, "210987654321")):
             made = ec2.run_instances(
-                ImageId="ami-0ec9fb22458dddf3d", InstanceType="t3.micro", MinCount=1, MaxCount=1
+                ImageId=image(ec2.meta.region_name), InstanceType="t3.micro", MinCount=1, MaxCount=1
             )
             instance, region = made["Instances"][0]["InstanceId"], ec2.meta.region_name
             expected.add((account, region, f"arn:aws:ec2:{region}:{account}:instance/{instance}", instance))

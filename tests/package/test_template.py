@@ -397,6 +397,7 @@ def test_only_listed_accounts_tell_this_one(template: dict[str, Any]) -> None:
     [
         ("ec2", "not"),
         ("policy", "not"),
+        ("lease", "not"),
         ("cloudformation", "through"),
         ("event", "through"),
         ("one-of-our-own", "through"),

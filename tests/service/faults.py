@@ -194,13 +194,14 @@ class Outside(memory.Outside):
         """The verifier of bearer tokens."""
         return cast("ports.Identity", Port("identity", memory.Identity(), self.faults))
 
-    def observer(self, engine: str) -> ports.Observer | None:
-        """Return the eyes on what an engine made."""
-        return cast("ports.Observer", Port("observer", super().observer(engine), self.faults))
-
     def resolver(self, engine: str) -> ports.Resolver:
         """Return the resolver of an engine."""
         return cast("ports.Resolver", Port("resolver", super().resolver(engine), self.faults))
+
+    def observer(self, engine: str) -> ports.Observer | None:
+        """Return the eyes on what an engine made."""
+        eyes = super().observer(engine)
+        return None if eyes is None else cast("ports.Observer", Port("observer", eyes, self.faults))
 
     def engine(self, engine: str) -> ports.Engine:
         """Return an engine."""
