@@ -176,6 +176,7 @@ def walk(made: World) -> None:
     to_other_places(made)
     by_launch_template(made)
     by_other_engines(made)
+    extended(made)
     looking_over(made)
 
     adopted = made.ask("ops")
@@ -303,6 +304,16 @@ def pretend_made(made: World, launch_id: str) -> None:
         return
     asked = cloudformation.create_stack(plan, token, service.tags(launch), files()["stacks/queue.yaml"])
     client("cloudformation").create_stack(**{**asked, "ClientRequestToken": "another"})
+
+
+def extended(made: World) -> None:
+    """Extend a launch whose cost center has a budget, into months of which nothing is held yet."""
+    launch = made.ask("ops", cost_center="training")
+    made.settle()
+    until = (made.clock() + timedelta(days=80)).isoformat()
+    answer = made.call("POST", f"/v1/launches/{launch['id']}/extend", {"until": until}, who="ops")
+    assert answer.code == 200, answer.text
+    made.settle()
 
 
 def looking_over(made: World) -> None:
