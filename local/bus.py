@@ -160,14 +160,14 @@ def _to_files(arn: Arn, body: str) -> None:
 
 
 def arrive(arn: Arn, event: Event) -> None:
-    """Let an event arrive at a bus of any account and region; its rules take it from there."""
+    """Let an event arrive at a bus of any account and region; its rules take it from there.
+
+    What fills an archive is a rule of EventBridge's own, on the bus where an event was put.
+    """
     bus = events_backends[arn.account][arn.region].describe_event_bus(arn.resource.removeprefix("event-bus/"))
-    for rule in list(bus.rules.values()):
-        if (
-            not rule.managed_by
-        ):  # what fills an archive is EventBridge's own, on the bus where an event was put
-            told: Any = dict(event)
-            rule.send_to_targets(told)
+    for rule in [one for one in bus.rules.values() if not one.managed_by]:
+        told: Any = dict(event)
+        rule.send_to_targets(told)
 
 
 def _bury(dead: str, rule: Rule, target: str, body: str, error: Exception) -> None:
