@@ -1,4 +1,4 @@
-"""Note what became of an instance: with its day for the bill, then of the instance, then of its launch."""
+"""Note what became of an instance: with its day for the bill, then with its launch, then of the instance itself."""
 
 from __future__ import annotations
 
@@ -129,12 +129,21 @@ def note(
     if not sights and not again:
         return
     usage.note(outside, instances.metered(instance, launch), instance.least, [*again, *sights])
-    instance = _kept(outside, known, instance, launch, sights, now)
-    if resource in launch.rolled_back:
-        return
+    turned = _turned(instance, launch, sights, now)
+    if resource not in launch.rolled_back:
+        _tell_launch(outside, launch, turned, now)
+    _keep(outside, known, turned, launch, sights, now)
+
+
+def _tell_launch(outside: Outside, launch: Launch, instance: Instance, now: datetime) -> None:
+    """Record with its launch how a resource is now.
+
+    Raises:
+        LaterError: the launcher has not recorded the resource yet.
+    """
     if launch.state is State.LAUNCHING:
-        raise LaterError(f"launch {launch.id} has not recorded instance {resource} yet")
-    state, changed_at = instance.state, instance.changed_at
+        raise LaterError(f"launch {launch.id} has not recorded instance {instance.id} yet")
+    resource, state, changed_at = instance.id, instance.state, instance.changed_at
     ended = saving.change(
         outside.items,
         launch,
@@ -254,30 +263,29 @@ def _no_later(at: datetime | None, launch: Launch, now: datetime) -> datetime | 
     return None if at is None else metering.to_the_second(min(max(at, launch.at), now))
 
 
-def _kept(
+def _keep(
     outside: Outside,
     known: Instance | None,
-    instance: Instance,
+    turned: Instance,
     launch: Launch,
     sights: Sequence[Sight],
     now: datetime,
-) -> Instance:
-    """Save the instance after these sights.
+) -> None:
+    """Save the instance after these sights: last of all, so that what is known of it is known everywhere.
 
     Raises:
         LaterError: another just recorded it for the first time.
     """
     if known is not None:
-        found = instance is not known
+        found = known.vanished and not turned.vanished
 
         def command(this: Instance) -> Instance:
             again = instances.found_again(this, launch=launch, at=now) if found else this
             return _turned(again, launch, sights, now)
 
-        return saving.change(outside.items, known, command)
-    made = _turned(instance, launch, sights, now)
+        saving.change(outside.items, known, command)
+        return
     try:
-        outside.items.add(made if made.version else made.next_version())
+        outside.items.add(turned if turned.version else turned.next_version())
     except ItemExistsError:
-        raise LaterError(f"instance {instance.id} was just recorded by another") from None
-    return made
+        raise LaterError(f"instance {turned.id} was just recorded by another") from None

@@ -29,6 +29,7 @@ from gonogo.core.plan import Place
 from gonogo.core.usage import UsageDay
 from gonogo.ports import Seen
 from gonogo.service import observe, wake
+from gonogo.service.observe import Said
 from tests import memory
 from tests.core.builders import LEAD, approve, gate, launch, policy_files, question
 from tests.service.true_lives import Bill, Run, bill
@@ -109,9 +110,9 @@ class Machine(msgspec.Struct):
         runs_since: datetime | None = None
         for phase, following in zip(self.phases, [*self.phases[1:], None], strict=True):
             ends_at = following.asked_at if following is not None else None
-            begun = self._known(
-                phase.ran_at, phase.asked_at, phase.start_is_lost, self._shown(phase, ends_at)
-            )
+            looks = self._shown(phase, ends_at)
+            asked_to_run = phase.asked_at if looks else None
+            begun = asked_to_run if phase.start_is_lost else phase.ran_at
             if begun is not None:
                 found += [(runs_since, begun)] if runs_since is not None else []
                 runs_since = begun
@@ -119,7 +120,7 @@ class Machine(msgspec.Struct):
                 continue
             after = any(one >= phase.stopped_at for one in looks)
             asked = phase.told_to_stop_at if after else None
-            stopped = phase.stopped_at if not phase.stop_is_lost else asked
+            stopped = asked if phase.stop_is_lost else phase.stopped_at
             if stopped is not None:
                 found += [(runs_since, stopped)] if runs_since is not None else []
                 runs_since = None
@@ -161,7 +162,7 @@ class World(memory.Outside):
         self.clock.time = NOON
         self.draw = draw
         self.machines: dict[str, Machine] = {}
-        self.heap: list[tuple[datetime, int, str, str, datetime]] = []
+        self.heap: list[tuple[datetime, int, str, Said, datetime]] = []
         self.counts: Counter[str] = Counter()
         for number in range(-(-count // EACH)):
             ids = [f"i-{number:06d}{one:03d}" for one in range(min(EACH, count - number * EACH))]
@@ -203,7 +204,7 @@ class World(memory.Outside):
     def tell(self, machine: Machine) -> None:
         """Put what EC2 tells of a life on its way: some of it twice, some of it late, some not at all."""
         for phase in machine.phases:
-            ended: str = "terminated" if phase.ends else "stopped"
+            ended: Said = "terminated" if phase.ends else "stopped"
             for at, said, lost in (
                 (phase.ran_at, "running", phase.start_is_lost),
                 (phase.stopped_at, ended, phase.stop_is_lost),
@@ -222,7 +223,7 @@ class World(memory.Outside):
                     )
                     self.send(at + timedelta(seconds=late), machine.id, said, at)
 
-    def send(self, comes_at: datetime, machine: str, said: str, at: datetime) -> None:
+    def send(self, comes_at: datetime, machine: str, said: Said, at: datetime) -> None:
         """Let a message come then."""
         heapq.heappush(self.heap, (comes_at, len(self.heap), machine, said, at))
 
@@ -280,7 +281,7 @@ class World(memory.Outside):
             events = [one.data for one in (*told, *day.history)]
             assert [one["record"] for one in events] == [one.id for one in day.records]
             assert sum((Decimal(one["cost"]) for one in events), Decimal(0)) == day.cost
-            if (day.seconds, day.cost) != (0, 0):
+            if day.records and any((day.seconds, day.cost)):
                 found[day.facts.instance][day.day] = day.seconds, day.cost
         return {one: dict(sorted(days.items())) for one, days in found.items()}
 

@@ -96,7 +96,7 @@ class Days:
     def billed(self) -> dict[str, tuple[int, Decimal]]:
         """Return seconds and cost of each day that has any."""
         found = {day: (one.seconds, one.cost) for day, one in sorted(self.days().items())}
-        return {day: what for day, what in found.items() if what != (0, 0)}
+        return {day: what for day, what in found.items() if any(what)}
 
 
 def truth(runs: Sequence[Run], now: datetime, least: int = LEAST) -> Bill:
@@ -180,6 +180,7 @@ def test_the_records_are_the_life(life: Life) -> None:
 def test_ids_come_from_what_is_recorded_alone(life: Life) -> None:
     """Who starts anew from nothing names the same records: by instance, interval, day, and how many there were."""
     found = []
+    days = Days()
     for _ in range(2):
         days = Days()
         for at, sight in life.heard:

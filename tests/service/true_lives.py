@@ -25,7 +25,7 @@ def bill(runs: Sequence[Run], now: datetime, least: int) -> Bill:
             day += timedelta(days=1)
         if end is not None and day == stops:
             _add(found, day, 0, end, begin, least)
-    return {day: what for day, what in sorted(found.items()) if what != (0, 0)}
+    return {day: what for day, what in sorted(found.items()) if any(what)}
 
 
 def _add(found: Bill, day: datetime, seconds: int, end: datetime | None, begin: datetime, least: int) -> None:
