@@ -347,6 +347,7 @@ class Machine(msgspec.Struct, kw_only=True):
     on_its_way: bool = False
     began_at: datetime | None = None
     changed_at: datetime | None = None
+    runs: list[tuple[datetime, datetime | None]] = []
 
 
 class Cloud:
@@ -410,6 +411,7 @@ class Cloud:
                 token=token,
                 tags=dict(tags),
                 began_at=self._now(),
+                runs=[(self._now(), None)],
             )
             self._tell(self.machines[one])
         return ids
@@ -472,11 +474,14 @@ class Cloud:
         """Turn one machine on or off, or let it end, whoever wants that."""
         machine = self.machines[instance]
         if machine.state != state:
-            machine.state = state
             if state == "running":
                 machine.began_at, machine.changed_at = self._now(), None
+                machine.runs.append((self._now(), None))
             else:
                 machine.changed_at = self._now()
+                if machine.state == "running":
+                    machine.runs[-1] = (machine.runs[-1][0], self._now())
+            machine.state = state
             self._tell(machine)
 
     def _tell(self, machine: Machine) -> None:

@@ -11,7 +11,7 @@ from gonogo.core.plan import Place
 
 EVERY = timedelta(minutes=5)
 """How often a place is looked over while something of ours is there."""
-LINGERS = timedelta(minutes=30)
+LINGERS = timedelta(minutes=15)
 """How long it is looked over at least once something is about to be launched: EC2 may not show at once what is new,
 and what nobody has seen yet is not known to be there (EC2 API reference, "Eventual consistency")."""
 

@@ -75,7 +75,7 @@ def launched(outside: Outside, launch_id: str) -> None:
         LaterError: a resource could not be looked at now.
     """
     launch = outside.items.get(Launch, launch_id)
-    if launch is None or launch.started_at is None or launch.question.plan.engine == "ec2":
+    if launch is None or not launch.resources or launch.question.plan.engine == "ec2":
         return
     eyes = outside.observer(launch.question.plan.engine)
     for one in launch.resources:

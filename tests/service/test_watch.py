@@ -103,7 +103,7 @@ def test_it_does_not_rest_before_ec2_shows_what_is_new(road: Road) -> None:
     road.until(lambda: road.state(other) is State.RUNNING)
     ours = machine(road).id
     road.cloud.hidden.add(ours)
-    for _ in range(4):
+    for _ in range(2):
         look(road)
     road.cloud.hidden.clear()
     look(road)
@@ -117,7 +117,7 @@ def test_a_launch_that_meets_the_look_that_would_let_it_rest(road: Road, running
     before = a_watch(road)
     woken = watches.woken(before, HERE, road.clock())
     road.table.save(before, woken)
-    road.clock.go(minutes=31)
+    road.clock.go(minutes=16)
     survey = road.cloud.survey
 
     def meanwhile(*arguments: Any, **named: Any) -> Any:
