@@ -1,4 +1,4 @@
-"""What Aeolus Conductor, the system that this idea comes from, billed wrongly, fault by fault: here it is billed rightly."""
+"""What Aeolus Conductor, the system that this idea comes from, billed wrongly: fault by fault, billed rightly."""
 
 from __future__ import annotations
 
