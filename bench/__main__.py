@@ -11,7 +11,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -259,32 +258,36 @@ def usage() -> Row:
 
 def _usage_costs() -> dict[int, tuple[int, float]]:
     """Return the AWS calls and capacity units that this takes `observe`, by how many days the instance has run."""
+    found: dict[int, tuple[int, float]] = {}
+    for age in AGES:
+        with worlds.world() as world:
+            launch = world.ask("ops")
+            world.settle()
+            (name,) = (one["id"] for one in world.read(launch["id"])["resources"])
+            found[age] = _observing(world, name, age)
+    return found
+
+
+def _observing(world: worlds.World, name: str, age: int) -> tuple[int, float]:
+    """Let an instance run for so many days, stop and start, and return what it costs to record the last two."""
     from gonogo.core.usage import day_of, usage_id
     from gonogo.service.usage import hand_on
     from tests.functions.arriving import messages, state_change
 
-    found: dict[int, tuple[int, float]] = {}
-    with worlds.world() as world:
-        launch = world.ask("ops")
-        world.settle()
-        (name,) = (one["id"] for one in world.read(launch["id"])["resources"])
-        began = world.clock()
-        for age in AGES:
-            before = usage_id(name, day_of(world.clock()))
-            world.clock.time = began + timedelta(days=age)
-            hand_on(world.gonogo, before)
-            costs = (0, 0.0)
-            for change, state in (("stop_instances", "stopped"), ("start_instances", "running")):
-                world.clock.go(hours=1)
-                getattr(client("ec2"), change)(InstanceIds=[name])
-                said = state_change(name, state, f"{world.clock():%Y-%m-%dT%H:%M:%SZ}")
-                with recorded() as calls:
-                    answer = world.invoke("observe", messages(said))
-                if answer["batchItemFailures"]:
-                    raise RuntimeError(f"{state} was not recorded on day {age}")
-                costs = costs[0] + len(calls), costs[1] + sum(map(units, calls))
-            found[age] = costs
-    return found
+    first = usage_id(name, day_of(world.clock()))
+    world.clock.go(days=age)
+    hand_on(world.gonogo, first)
+    costs = (0, 0.0)
+    for change, state in (("stop_instances", "stopped"), ("start_instances", "running")):
+        world.clock.go(hours=1)
+        getattr(client("ec2"), change)(InstanceIds=[name])
+        said = state_change(name, state, f"{world.clock():%Y-%m-%dT%H:%M:%SZ}")
+        with recorded() as calls:
+            answer = world.invoke("observe", messages(said))
+        if answer["batchItemFailures"]:
+            raise RuntimeError(f"{state} was not recorded on day {age}")
+        costs = costs[0] + len(calls), costs[1] + sum(map(units, calls))
+    return costs
 
 
 def _fill(world: worlds.World, count: int) -> None:

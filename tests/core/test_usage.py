@@ -263,7 +263,8 @@ def test_old_news_of_the_day_before_are_passed_over() -> None:
 def test_a_clock_that_is_behind_takes_nothing_back() -> None:
     """What was recorded as running on stays recorded, though another clock says that the day is not over."""
     day = usage.handed_on(after(*hours(1)), Carry(Interval(DAWN + HOUR)), DAWN + DAY + GRACE)
-    again = usage.seen(day, [usage.look(DAWN + HOUR, "running", DAWN + HOUR)], DAWN + DAY)
+    again = usage.seen(day, [event(DAWN + MINUTE, "stopped")], DAWN + DAY)
+    assert again is not day
     assert again.records == day.records
 
 

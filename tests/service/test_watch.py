@@ -258,6 +258,7 @@ def test_what_had_vanished_and_is_there_again_goes_on_costing_and_is_told_of(
     road.cloud.hidden.clear()
     look(road)
     assert strays(road) == {ours: "not_of_launch"}
+    assert [(one.state, one.vanished) for one in road.table.all(Instance)] == [("running", False)]
     road.clock.go(minutes=30)
     road.cloud.turn(ours, "terminated")
     road.settle()
