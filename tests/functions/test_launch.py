@@ -16,6 +16,7 @@ from gonogo.core.launch import Launch
 from gonogo.core.plan import Place
 from gonogo.service.launch import tags
 from local.aws import client
+from local.ec2 import InstanceWatch
 from tests.functions.arriving import again, cue, messages, on_bus, state_change
 from tests.functions.faults import CrashError, crashing, on_each_call, refusing, silent
 from tests.functions.policy import TWO_MORE_LEADS, gate, person, policy
@@ -467,6 +468,40 @@ def test_an_instance_ended_behind_our_back(world: World) -> None:
     world.settle()
     assert world.read(launch["id"])["state"] == "TERMINATED"
     assert Counter(one["type"] for one in world.events())["launch.terminated"] == 1
+
+
+def test_what_ec2_does_not_tell_is_found_by_looking(world: World) -> None:
+    """Its events are lost: five minutes later its stop is noted, as is an instance that nobody approved."""
+    launch = world.ask("ops")
+    world.settle()
+    world.events()
+    (instance,) = made_for(world, launch)
+    world.pumps = [pump for pump in world.pumps if not isinstance(pump, InstanceWatch)]
+    world.clock.go(minutes=4)
+    client("ec2").stop_instances(InstanceIds=[instance["InstanceId"]])
+    forged = client("ec2").run_instances(
+        ImageId=instance["ImageId"],
+        InstanceType="t3.micro",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [{"Key": "gonogo:launch", "Value": launch["id"]}]}
+        ],
+    )["Instances"][0]["InstanceId"]
+    for _ in range(2):
+        world.clock.go(minutes=5)
+        world.wake()
+        world.settle()
+    assert world.read(launch["id"])["state"] == "STOPPED"
+    told_of = world.events()
+    kinds = ["instance.stopped", "instance.unapproved", "launch.stopped", "usage.recorded"]
+    assert sorted(one["type"] for one in told_of) == kinds
+    heard = {one["type"]: one["data"] for one in told_of}
+    assert (heard["usage.recorded"]["seconds"], heard["usage.recorded"]["stop_source"]) == (240, "reconciled")
+    assert (heard["instance.unapproved"]["instance"], heard["instance.unapproved"]["why"]) == (
+        forged,
+        "not_of_launch",
+    )
 
 
 def test_one_that_cannot_be_woken_strands_no_other(world: World) -> None:
