@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Literal
 
 from gonogo.core import instance as instances
@@ -14,7 +14,7 @@ from gonogo.core import watch as watches
 from gonogo.core.errors import ItemExistsError, LaterError
 from gonogo.core.instance import Instance
 from gonogo.core.launch import Launch
-from gonogo.core.plan import Place, PriceTable
+from gonogo.core.plan import Place, Plan, PriceTable
 from gonogo.core.states import State
 from gonogo.core.usage import Sight
 from gonogo.core.watch import Watch
@@ -22,6 +22,8 @@ from gonogo.ports import Observer, Outside, Seen
 from gonogo.service import budgets, saving, usage
 
 Said = Literal["running", "stopped", "terminated"]
+_FINEST = Decimal("0.000001")
+"""To which a price is rounded up, where it cannot be shared out exactly."""
 _TOLD: dict[str, Said] = {
     "launch.started": "running",
     "launch.stopped": "stopped",
@@ -208,14 +210,22 @@ def approved_kinds(launch: Launch) -> list[str]:
 def _priced(launch: Launch, prices: PriceTable, kind: str | None) -> tuple[str, Decimal]:
     """Return as what the resource was approved, and at what price an hour.
 
-    An instance that has become another type was approved as what it was; what is no unit is all of them.
+    An instance that has become another type was approved as what it was. What other engines make is the plan's
+    units together.
     """
     plan, approved = launch.plan, approved_kinds(launch)
-    if kind in approved or (plan.engine == "ec2" and approved):
-        name = kind if kind is not None and kind in approved else approved[0]
-        return name, prices.of_unit(plan.engine, plan.region, name)
-    whole = (prices.of_unit(plan.engine, plan.region, one.kind) * one.quantity for one in plan.units)
-    return kind or plan.engine, sum(whole, Decimal(0))
+    if plan.engine != "ec2" or not approved:
+        return approved[0] if approved else kind or plan.engine, _share(prices, plan, len(launch.resources))
+    name = kind if kind is not None and kind in approved else approved[0]
+    return name, prices.of_unit(plan.engine, plan.region, name)
+
+
+def _share(prices: PriceTable, plan: Plan, resources: int) -> Decimal:
+    """Return what one of so many resources costs an hour, where all of them together are the plan's units."""
+    each = (prices.of_unit(plan.engine, plan.region, one.kind) * one.quantity for one in plan.units)
+    whole = sum(each, Decimal(0))
+    share = whole / max(resources, 1)
+    return share if share * max(resources, 1) == whole else share.quantize(_FINEST, rounding=ROUND_UP)
 
 
 def _turned(instance: Instance, launch: Launch, sights: Iterable[Sight], now: datetime) -> Instance:
