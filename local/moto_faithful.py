@@ -7,11 +7,18 @@ the patch was written for. What they restore:
 - UpdateItem that creates an item makes one stream record; a write that changes nothing makes none.
 - Query reads one partition, instead of sorting the whole table.
 - RunInstances honours ClientToken: the same token adopts the instance, with other parameters it is refused.
-- EC2 keeps time by the clock that gonogo has here, which can jump.
+- EC2 keeps time by the clock that gonogo has here, which can jump; so do CloudFormation and Step Functions.
+- LaunchTime is when an instance was last started, a stop or an end is stamped once, in GMT, and nothing starts or
+  stops what is terminated.
+- CreateStack honours ClientRequestToken: the same token gives the stack of that name, with other parameters it is
+  refused; IAM resources need a capability; a stack whose resources cannot be made rolls back.
+- StartExecution takes the ARN of a version, whose executions tell it; versions can be listed.
 - EventBridge matches by local/pattern.py and delivers by local/bus.py: disabled and scheduled rules do not
   fire on events, nothing in an event's text is substituted, and PutEvents never fails because a target did.
 """
 
+import contextlib
+import copy
 import functools
 import hashlib
 import inspect
@@ -22,20 +29,30 @@ from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
+import moto.cloudformation.models
 import moto.ec2.models.instances
 import moto.ec2.utils
+import moto.stepfunctions.models
+from moto.cloudformation.exceptions import CloudFormationError
+from moto.cloudformation.models import Event as StackEvent
+from moto.cloudformation.models import Stack as MotoStack
+from moto.cloudformation.responses import CloudFormationResponse
+from moto.core.responses import ActionResult
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import Item
 from moto.dynamodb.models.table import StreamShard, Table
 from moto.dynamodb.responses import DynamoHandler
 from moto.dynamodbstreams.responses import DynamoDBStreamsHandler
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.instances import Instance, InstanceBackend, InstanceState
 from moto.ec2.responses.instances import InstanceResponse
 from moto.events.exceptions import InvalidEventPatternException
 from moto.events.models import EventPattern, EventPatternParser
 from moto.events.models import Rule as MotoRule
 from moto.events.responses import EventsHandler
 from moto.sqs.models import Queue
+from moto.stepfunctions.models import Execution, StateMachineVersion, StepFunctionBackend
+from moto.stepfunctions.responses import StepFunctionResponse
 
 from local import bus, pattern
 
@@ -92,6 +109,8 @@ def install() -> None:
         each.apply()
     # DescribeInstances filters by client-token on AWS; moto stores it and has no name for it
     moto.ec2.utils.filter_dict_attribute_mapping["client-token"] = "client_token"
+    # ListStateMachineVersions is not in moto, which keeps versions
+    StepFunctionResponse.list_state_machine_versions = _list_versions  # type: ignore[attr-defined]
 
 
 def instead_of(owner: type | ModuleType, name: str, written_for: str) -> Callable[[Original], Original]:
@@ -247,8 +266,194 @@ def _run_instances(original: Original, response: InstanceResponse) -> Any:
 
 
 @instead_of(moto.ec2.models.instances, "utcnow", "7b8bb404c4f6dc02")
-def _ec2_now(_original: Original) -> datetime:
+@instead_of(moto.cloudformation.models, "utcnow", "7b8bb404c4f6dc02")
+@instead_of(moto.stepfunctions.models, "utcnow", "7b8bb404c4f6dc02")
+def _moto_now(_original: Original) -> datetime:
+    return _now()
+
+
+def _now() -> datetime:
     return hooks.now().astimezone(UTC).replace(tzinfo=None)
+
+
+# EC2: instances that start, stop and end
+
+
+class IncorrectInstanceStateError(EC2ClientError):
+    """What is terminated can be neither started nor stopped (EC2 API reference, "Error codes")."""
+
+    __module__ = "moto.ec2.exceptions"
+
+    def __init__(self, instance: str, done: str) -> None:
+        super().__init__(
+            "IncorrectInstanceState",
+            f"The instance '{instance}' is not in a state from which it can be {done}.",
+        )
+
+
+@instead_of(InstanceBackend, "start_instances", "d63bc0ad1d5b9c1c")
+def _start_instances(original: Original, backend: InstanceBackend, instance_ids: list[str]) -> Any:
+    _none_terminated(backend, instance_ids, "started")
+    return original(backend, instance_ids)
+
+
+@instead_of(InstanceBackend, "stop_instances", "122b72200b480039")
+def _stop_instances(original: Original, backend: InstanceBackend, instance_ids: list[str]) -> Any:
+    _none_terminated(backend, instance_ids, "stopped")
+    return original(backend, instance_ids)
+
+
+def _none_terminated(backend: InstanceBackend, instance_ids: list[str], done: str) -> None:
+    for one in backend.get_multi_instances_by_id(instance_ids):
+        if _state(one) == "terminated":
+            raise IncorrectInstanceStateError(one.id, done)
+
+
+@instead_of(Instance, "start", "59967ab3c8e7deb1")
+def _start(original: Original, instance: Instance) -> InstanceState:
+    if _state(instance) == "running":
+        return copy.copy(instance._state)  # noqa: SLF001  as moto answers
+    before: InstanceState = original(instance)
+    instance.launch_time = _now()
+    return before
+
+
+@instead_of(Instance, "stop", "e6e7da70fc8a49d4")
+@instead_of(Instance, "terminate", "b5e4ee68c4147215")
+def _end(original: Original, instance: Instance) -> InstanceState:
+    was, reason = _state(instance), instance._reason  # noqa: SLF001  moto has no other name for it
+    before: InstanceState = original(instance)
+    is_told = was == _state(instance)
+    instance._reason = reason if is_told else f"User initiated ({_now():%Y-%m-%d %H:%M:%S} GMT)"  # noqa: SLF001
+    return before
+
+
+def _state(instance: Instance) -> str:
+    return instance._state.name  # noqa: SLF001  moto has no other name for it
+
+
+# CloudFormation: tokens, capabilities, roll-backs and time
+
+
+class TokenAlreadyExistsError(CloudFormationError):
+    """A ClientRequestToken came again with other parameters (CloudFormation API reference, CreateStack)."""
+
+    __module__ = "moto.cloudformation.exceptions"
+    code = "TokenAlreadyExistsException"
+
+
+class InsufficientCapabilitiesError(CloudFormationError):
+    """The template makes what was not acknowledged (CloudFormation API reference, CreateStack)."""
+
+    __module__ = "moto.cloudformation.exceptions"
+    code = "InsufficientCapabilitiesException"
+
+
+_stack_lock = threading.Lock()
+_ASKED = ("TemplateBody", "Parameters", "Tags", "RoleARN", "Capabilities", "OnFailure")
+_FOR_IAM = {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"}
+
+
+@instead_of(CloudFormationResponse, "create_stack", "8067e0d9ef2abc23")
+def _create_stack(original: Original, response: CloudFormationResponse) -> Any:
+    def asked(name: str) -> Any:
+        return response._get_param(name)  # noqa: SLF001  as for EC2
+
+    token, signature = asked("ClientRequestToken"), json.dumps([asked(one) for one in _ASKED], default=str)
+    types = {str(one.get("Type")) for one in _resources_of(asked("TemplateBody")).values()}
+    if any(one.startswith("AWS::IAM::") for one in types) and not _FOR_IAM & set(asked("Capabilities") or ()):
+        raise InsufficientCapabilitiesError("Requires capabilities : [CAPABILITY_IAM]")
+    backend = response.cloudformation_backend
+    with _stack_lock:
+        before = next((one for one in backend.stacks.values() if one.name == asked("StackName")), None)
+        if before is not None and token and vars(before).get("made_with", ("",))[0] == token:
+            if vars(before)["made_with"][1] != signature:
+                raise TokenAlreadyExistsError(f"Token {token} already exists")
+            return ActionResult({"StackId": before.stack_id})
+        result = original(response)
+        made = next(one for one in backend.stacks.values() if one.name == asked("StackName"))
+        vars(made)["made_with"] = (token, signature)
+        for event in made.events:
+            event.client_request_token = token
+        return result
+
+
+def _resources_of(body: str | None) -> Mapping[str, Any]:
+    return MotoStack.parse_template(body).get("Resources", {}) if body else {}
+
+
+@instead_of(MotoStack, "create_resources", "a5f30450448a1d58")
+def _create_resources(original: Original, stack: MotoStack) -> None:
+    try:
+        original(stack)
+    except Exception as error:  # noqa: BLE001 - whatever a resource says no with
+        parsed = vars(stack.resource_map)["_parsed_resources"]
+        name = next((one for one in stack.resource_map.resources if one not in parsed), stack.name)
+        failed = StackEvent(
+            stack.stack_id,
+            stack.name,
+            name,
+            "",
+            str(_type_of(stack, name)),
+            "CREATE_FAILED",
+            str(error),
+            None,
+        )
+        stack.events.append(failed)
+        said = f"The following resource(s) failed to create: [{name}]."
+        stack._add_stack_event("ROLLBACK_IN_PROGRESS", said)  # noqa: SLF001
+        with contextlib.suppress(Exception):
+            stack.resource_map.delete()
+        stack._add_stack_event("ROLLBACK_COMPLETE")  # noqa: SLF001
+        stack.status = "ROLLBACK_COMPLETE"
+
+
+def _type_of(stack: MotoStack, resource: str) -> Any:
+    return stack.template_dict.get("Resources", {}).get(resource, {}).get("Type", "")
+
+
+@instead_of(MotoStack, "delete", "bf0c199611d254b6")
+def _delete_stack(original: Original, stack: MotoStack) -> None:
+    original(stack)
+    vars(stack)["deletion_time"] = _moto_now(original)
+
+
+# Step Functions: versions
+
+
+@instead_of(StepFunctionBackend, "start_execution", "26eece2feee90a8c")
+def _start_execution(
+    original: Original, backend: StepFunctionBackend, arn: str, name: str, given: str
+) -> Execution:
+    version = backend.describe_state_machine(arn)
+    if not isinstance(version, StateMachineVersion):
+        execution: Execution = original(backend, arn, name, given)
+        return execution
+    execution = original(backend, version.source_arn, name, given)
+    vars(execution).setdefault("version_arn", arn)
+    return execution
+
+
+@instead_of(StepFunctionResponse, "describe_execution", "c3953bdc9ce21fda")
+def _describe_execution(original: Original, response: StepFunctionResponse) -> Any:
+    result = original(response)
+    arn = response._get_param("executionArn")  # noqa: SLF001
+    version = vars(response.stepfunction_backend.describe_execution(arn)).get("version_arn")
+    if version is not None:
+        result.result["stateMachineVersionArn"] = version
+    return result
+
+
+def _list_versions(response: StepFunctionResponse) -> ActionResult:
+    machine = response.stepfunction_backend.describe_state_machine(response._get_param("stateMachineArn"))  # noqa: SLF001
+    newest_first = sorted(machine.versions.values(), key=lambda one: one.version, reverse=True)
+    return ActionResult(
+        {
+            "stateMachineVersions": [
+                {"stateMachineVersionArn": one.arn, "creationDate": one.creation_date} for one in newest_first
+            ]
+        }
+    )
 
 
 # EventBridge: our matcher, our delivery

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gonogo.core.bundle import BUDGETS, FILES
+from gonogo.core.bundle import BUDGETS, FILES, STACKS
 from gonogo.core.errors import BundleRefusedError, Fault
 
 OPTIONAL = (BUDGETS, "tests.toml")
@@ -19,6 +19,7 @@ def read(folder: Path) -> dict[str, str]:
     """
     paths = [folder / name for name in (*FILES, *OPTIONAL)]
     paths = [path for path in paths if path.exists()] + sorted((folder / TEMPLATES).glob("*.toml"))
+    paths += sorted(path for path in (folder / STACKS).glob("[!.]*") if path.is_file())
     files: dict[str, str] = {}
     faults: list[Fault] = []
     for path in paths:

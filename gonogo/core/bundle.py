@@ -1,7 +1,8 @@
 """One version of the policy: a folder of text files, known by its digest, and what stands in it.
 
 Files: `policies.cedar`, `schema.cedarschema`, `gates.toml`, `people.toml`, `prices.toml`, `templates/*.toml`,
-and optionally `budgets.toml` and `tests.toml`. `bundle_rules` reads one, and refuses it if it breaks a rule.
+and optionally `budgets.toml`, `tests.toml` and what templates launch by CloudFormation, `stacks/*`. `bundle_rules`
+reads one, and refuses it if it breaks a rule.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from gonogo.core.plan import Account, Lease, PriceTable
 from gonogo.core.window import Window
 
 _PLACES: dict[Kind, Place] = {"human": "approval", "hook": "before_approval", "timer": "before_launch"}
-ACTIONS = ("launch", "request", "approve", "act_for", "break_glass", "delegate", "change_policy")
+ACTIONS = ("launch", "request", "approve", "act_for", "break_glass", "extend", "delegate", "change_policy")
 GATED = ("request", "break_glass")
 """The actions whose permits name a gate with @gate."""
-UNCLAIMED = ("launch", "break_glass")
+UNCLAIMED = ("launch", "break_glass", "extend")
 """The actions whose permits may not read what the client says, nor the budget, whose cost center it says."""
 FILES = ("policies.cedar", "schema.cedarschema", "gates.toml", "people.toml", "prices.toml")
 BUDGETS = "budgets.toml"
@@ -42,6 +43,8 @@ MOST_CHOICES = 10
 """How many choices a template may name besides its spec: all of them are in the digest, and are read."""
 STACKS = "stacks/"
 """The folder of CloudFormation templates that templates name."""
+LARGEST_STACK = 51_200
+"""Bytes of a file of stacks/: of a TemplateBody (CloudFormation API reference, CreateStack)."""
 LONGEST_NAME = {"issuer": 512, "subject": 255, "gate": 64}
 """Characters that the names in an approval code may have, so that the code stays one that is read."""
 

@@ -25,11 +25,13 @@ from gonogo.core.bundle import (
     BUDGETS,
     FILES,
     GATED,
+    LARGEST_STACK,
     LONGEST_GATE,
     LONGEST_LEASE,
     LONGEST_NAME,
     MOST_CHOICES,
     POLICY_GATE,
+    STACKS,
     UNCLAIMED,
     Bundle,
     ClaimGroup,
@@ -43,7 +45,7 @@ from gonogo.core.bundle import (
 from gonogo.core.bundle_lines import CedarFile, Key, TomlFile
 from gonogo.core.errors import BundleRefusedError, Fault
 from gonogo.core.gates import Kind, Place
-from gonogo.core.plan import NEVER, PriceTable, lease_length
+from gonogo.core.plan import NEVER, UNNAMED_ENGINES, PriceTable, lease_length
 
 POLICIES, SCHEMA = "policies.cedar", bundle_schema.FILE
 GATES, PEOPLE, PRICES = "gates.toml", "people.toml", "prices.toml"
@@ -140,6 +142,8 @@ def _load(files: Mapping[str, str]) -> Bundle:
     for name, template in ready.items():
         where = f"templates/{name}.toml"
         faults += _placed(files, where, _template_faults(name, template, prices, validators))
+        faults += _placed(files, where, _stack_faults(template, files))
+    faults += _stack_file_faults(files)
     for error in cedarpy.validate_policies(files[POLICIES], files[SCHEMA]).errors:
         faults.append(Fault(cedar.file.at(error.policy_id), "schema", _named(str(error), cedar)))
     if faults:
@@ -663,6 +667,8 @@ def _template_faults(
         return
     if name == POLICY_GATE:
         yield (), "name", "is the name by which a change of policy goes"
+    if template.engine in UNNAMED_ENGINES:
+        yield ("engine",), "engine", f"{template.engine!r} is none that a template can name"
     if template.parameters["type"] != "object":
         yield ("parameters", "type"), "parameters", "must be of type object"
     if template.region not in prices.hourly.get(template.engine, {}):
@@ -693,6 +699,33 @@ def _spec_faults(template: Template) -> Iterator[_Said]:
             "spec",
             f"uses the parameter {hole!r}, which [parameters.properties] does not name",
         )
+
+
+_STACK_FILE = re.compile(rf"{STACKS}[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}\.(yaml|yml|json)\Z", re.ASCII)
+
+
+def _stack_file_faults(files: Mapping[str, str]) -> Iterator[Fault]:
+    for path, text in files.items():
+        if not path.startswith(STACKS):
+            continue
+        if not _STACK_FILE.match(path):
+            yield Fault(path, "name", f"is in {STACKS}, where only NAME.yaml, NAME.yml and NAME.json are")
+        if (size := len(text.encode())) > LARGEST_STACK:
+            yield Fault(
+                path, "maximum", f"has {size:,} bytes; CloudFormation takes {LARGEST_STACK:,} of a template"
+            )
+
+
+def _stack_faults(template: Template, files: Mapping[str, str]) -> Iterator[_Said]:
+    """Yield what is wrong with how a template names its file of stacks/, which its engine reads."""
+    if template.partial and template.engine in ("cloudformation", "stepfunctions"):
+        yield ("partial",), "partial", f"{template.engine!r} makes all or nothing"
+    if template.engine != "cloudformation":
+        return
+    for where, spec in (("spec", template.spec), *(("choices", one) for one in template.choices)):
+        named = spec.get("template")
+        if isinstance(named, str) and not (named.startswith(STACKS) and named in files):
+            yield (where, "template"), "file", f"names {named!r}, which is no file in {STACKS}"
 
 
 def _length_faults(template: Template) -> Iterator[_Said]:

@@ -43,7 +43,7 @@ _TRUST: tuple[Source, ...] = ("refuted", "event", "reported", "look", "vanished"
 """Whose word counts, of those who say the same of one second: the first."""
 
 
-class Sight(msgspec.Struct, frozen=True, order=True, array_like=True):
+class Sight(msgspec.Struct, frozen=True, array_like=True):
     """The instance was seen to have come into this state at that time, by an event, or by a look at it.
 
     An event says when it did. A look knows only when it was asked to, and that it had done so `by` the time of the
@@ -265,10 +265,15 @@ def _that_count(sights: Iterable[Sight]) -> list[Sight]:
     ]
 
 
+def by_time(sights: Iterable[Sight]) -> list[Sight]:
+    """Return the sights by time; of one second, always in the same order."""
+    return sorted(sights, key=lambda one: (one.at, one.state, one.source))
+
+
 def _in_order(carry: Carry, sights: Iterable[Sight]) -> Iterator[Sight]:
     """Return the sights by time; in one second, those that change something first."""
     by_second: dict[datetime, list[Sight]] = {}
-    for sight in sorted(sights):
+    for sight in by_time(sights):
         by_second.setdefault(sight.at, []).append(sight)
     runs = carry.running is not None
     for second in by_second.values():
@@ -292,7 +297,7 @@ def seen(day: UsageDay, sights: Sequence[Sight], at: datetime) -> UsageDay:
             merged[one.at, one.state] = one if before is None else _truer(before, one)
     if merged == known:
         return day
-    return _recorded(day.changed(sights=tuple(sorted(merged.values()))), at)
+    return _recorded(day.changed(sights=tuple(by_time(merged.values()))), at)
 
 
 def _truer(one: Sight, other: Sight) -> Sight:

@@ -7,14 +7,15 @@ at once none is judged by a sum that another has changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_UP, Decimal
 
 from gonogo.core import budget, usage
 from gonogo.core.budget import Ledger, Standing
 from gonogo.core.bundle import Bundle
 from gonogo.core.launch import Launch
-from gonogo.core.plan import Question, lease_length
+from gonogo.core.lease import Extension, extension_of
+from gonogo.core.plan import ENDLESS, Question, lease_length
 from gonogo.core.states import State
 from gonogo.core.usage import UsageDay
 from gonogo.ports import Outside
@@ -46,7 +47,10 @@ def read(outside: Outside, question: Question, at: datetime) -> Ledgers:
 
 
 def asked(question: Question, at: datetime) -> dict[str, Decimal]:
-    """Return what a launch at this time costs at most, by month."""
+    """Return what a launch at this time costs at most, by month; of an extension, what that costs."""
+    if question.extends_lease:
+        extension = extension_of(question.plan)
+        return budget.amounts(question.price.hourly, extension.previous, extension.ends)
     return budget.amounts(question.price.hourly, at, at + lease_length(question.lease))
 
 
@@ -83,6 +87,39 @@ def hold(outside: Outside, launch: Launch, ledgers: Ledgers, at: datetime) -> No
             outside.items.save(before, after)
 
 
+def without(ledgers: Ledgers, target: Launch, extension: Extension) -> Ledgers:
+    """Return the ledgers as they are without this extension of a launch, should it be held already."""
+    found = dict(ledgers)
+    for month, ledger in ledgers.items():
+        held = ledger.held.get(target.id)
+        if held is not None:
+            before = min(held, _until(target, extension.previous, month))
+            found[month] = ledger.changed(held={**ledger.held, target.id: before})
+    return found
+
+
+def hold_extended(
+    outside: Outside, target: Launch, extension: Extension, ledgers: Ledgers, at: datetime
+) -> None:
+    """Let a launch hold, of each of these ledgers, what it costs there until the extension ends.
+
+    Raises:
+        VersionConflictError, ItemExistsError: one has changed since it was read: judge again.
+    """
+    for month, before in ledgers.items():
+        amount = max(before.held.get(target.id, Decimal(0)), _until(target, extension.ends, month))
+        after = budget.hold(before, target.id, amount, at)
+        if before.version == 0:
+            outside.items.add(after)
+        else:
+            outside.items.save(before, after)
+
+
+def _until(launch: Launch, end: datetime, month: str) -> Decimal:
+    """Return what a launch that runs costs in a month, if it runs until then."""
+    return budget.in_month(launch.question.price.hourly, launch.started_at or launch.at, end, month)
+
+
 def release(outside: Outside, launch: Launch) -> None:
     """Let go of what the launch holds, but for what it has spent; doing it again changes nothing.
 
@@ -91,10 +128,8 @@ def release(outside: Outside, launch: Launch) -> None:
     if not launch.holds:
         return
     now = outside.now()
-    begun = launch.started_at or launch.cleared_at or launch.at
-    months = [*asked(launch.question, begun), *asked(launch.question, now)]
-    ids = [budget.ledger_id(launch.question.cost_center, month) for month in dict.fromkeys(months)]
-    held = [one for one in outside.items.get_many(Ledger, ids).values() if launch.id in one.held]
+    ids = [budget.ledger_id(launch.question.cost_center, month) for month in _may_hold(launch, now)]
+    held = [one for one in saving.load_many(outside.items, Ledger, ids).values() if launch.id in one.held]
     spends = spent(outside, launch) if held and launch.state not in HOLDING else {}
 
     def command(this: Ledger) -> Ledger:
@@ -107,13 +142,28 @@ def release(outside: Outside, launch: Launch) -> None:
         saving.change(outside.items, ledger, command)
 
 
+def _may_hold(launch: Launch, now: datetime) -> list[str]:
+    """Return the months in which a launch may hold anything, the last thirteen from now on at most."""
+    if launch.question.extends_lease:
+        return list(asked(launch.question, now))
+    begun = launch.started_at or launch.cleared_at or launch.at
+    ends = [at + lease_length(launch.question.lease) for at in (begun, now)]
+    if launch.started_at is not None:
+        ends.append(launch.lease_ends_at or now + ENDLESS)
+    return budget.months(begun, min(max(ends), max(begun, now) + _LONGEST_HELD))
+
+
+_LONGEST_HELD = timedelta(days=31 * budget.MOST_MONTHS)
+
+
 def spent(outside: Outside, launch: Launch) -> dict[str, Decimal]:
     """Return what a launch that has ended cost by month, to the hundredth: what its instances are billed for.
 
     Of each instance every day from the launch to its end is read, a hundred in a call: one call for three instances
     and a month, or for one and a quarter, twelve for three and a year; at a kilobyte or so, that is one capacity unit
     a day of each. What has more days than `MOST_DAYS` counts as if all of it had run from its start to its end,
-    and takes no call. What is corrected after the launch has ended is in the bill, and not in its budget.
+    and takes no call. What is corrected after the launch has ended is in the bill, and not in its budget. What an
+    extension costs, the launch that it extended has spent.
     """
     begin, now = launch.at if launch.rolled_back else launch.cleared_at or launch.at, outside.now()
     resources = [one.id for one in launch.resources] + list(launch.rolled_back)
@@ -123,7 +173,8 @@ def spent(outside: Outside, launch: Launch) -> dict[str, Decimal]:
         for number in range((max(ended, begin) - begin) // usage.DAY + 2)
     ]
     if len(days) * len(resources) > MOST_DAYS:
-        return budget.amounts(launch.question.price.hourly, launch.started_at or begin, max(ended, begin))
+        months = budget.months(launch.started_at or launch.at, max(ended, begin))
+        return {month: _until(launch, ended, month) for month in months}
     ids = {usage.usage_id(one, day): (one, day) for one in resources for day in days}
     read: dict[str, dict[str, UsageDay]] = {one: {} for one in resources}
     for id_, day in saving.load_many(outside.items, UsageDay, ids).items():

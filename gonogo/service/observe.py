@@ -230,7 +230,7 @@ def _share(prices: PriceTable, plan: Plan, resources: int) -> Decimal:
 
 def _turned(instance: Instance, launch: Launch, sights: Iterable[Sight], now: datetime) -> Instance:
     """Return the instance after these sights, those that are older than what is known of it passed over."""
-    for one in sorted(sights):
+    for one in metering.by_time(sights):
         if instance.state == "pending" or one.at >= instance.changed_at:
             instance = instances.seen(
                 instance,
