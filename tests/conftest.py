@@ -12,7 +12,7 @@ SUMS = {
     "faults at calls to EC2": "tests/contract",
     "pairs of faults at calls to EC2": "tests/contract",
 }
-LINES = ("random steps", "small world")
+LINES = ("random steps", "small world", "lives of instances")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

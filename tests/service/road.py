@@ -54,6 +54,7 @@ T = TypeVar("T")
 TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
 BATCH = 100
 CLIENT_TRIES = 10
+OWN_ACCOUNT = "123456789012"
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -356,15 +357,27 @@ class Road:
                 queue.messages.append(Message(body=event, visible_at=self.clock()))
 
     def _happened(self, machine: memory.Machine) -> None:
-        body = {"instance": machine.id, "region": machine.region, "state": machine.state, "at": self.clock()}
+        body = {
+            "instance": machine.id,
+            "region": machine.region,
+            "account": machine.account or OWN_ACCOUNT,
+            "state": machine.state,
+            "at": self.clock(),
+        }
         self.queues["observe"].messages.append(Message(body=body, visible_at=self.clock()))
 
     def _observe(self, body: Mapping[str, Any]) -> None:
         if "type" in body:
             observe.launched(self.outside, _cue(body).subject)
             return
-        state: observe.Said = body["state"]
-        observe.observe(self.outside, body["instance"], region=body["region"], said=state, said_at=body["at"])
+        observe.observe(
+            self.outside,
+            body["instance"],
+            region=body["region"],
+            account=body["account"],
+            said=body["state"],
+            said_at=body["at"],
+        )
 
     def _stream(self) -> bool:
         """Hand the new changes to `publish`; tell whether that got on."""

@@ -20,9 +20,11 @@ from gonogo.core.launch import Launch
 from gonogo.core.published import CurrentPolicy
 from gonogo.core.states import State
 from gonogo.core.usage import UsageDay
+from gonogo.core.watch import Stray
 from tests.service import lives
 from tests.service.faults import CHANGES, OF_A_CHANGE, OF_A_MESSAGE, OF_A_READ, READS, Fault, Faults, Wrong
 from tests.service.road import Road
+from tests.service.true_lives import bill
 
 PARTS = 4
 PAIRS = 25
@@ -59,6 +61,7 @@ def wrongs(road: Road, usual: Road) -> Iterator[str]:
     yield from _of_events(road)
     yield from _of_notices(road, usual)
     yield from _of_budgets(road)
+    yield from _of_usage(road)
     if len(road.launches()) != len(usual.launches()):
         yield f"{len(road.launches())} launches, not {len(usual.launches())}"
     for launch, same in zip(by_engine(road), by_engine(usual), strict=False):
@@ -112,6 +115,19 @@ def _of_budgets(road: Road) -> Iterator[str]:
             yield f"{ledger.month} still holds {ledger.held}, spent {ledger.spent}"
 
 
+def _of_usage(road: Road) -> Iterator[str]:
+    """Each instance is billed for just as long as it ran, and none is told of as a stray."""
+    for machine in road.cloud.machines.values():
+        days = [one for one in road.table.all(UsageDay) if one.facts.instance == machine.id]
+        found = {one.day: (one.seconds, one.cost) for one in days if one.seconds}
+        expected = bill(machine.runs, road.clock(), 0)
+        if found != expected and machine.kind == "t3.micro":
+            yield f"billed {found}, not {expected}"
+        if sum(one[0] for one in found.values()) != sum(one[0] for one in expected.values()):
+            yield f"billed {found}, not the seconds of {expected}"
+    yield from (f"{one.id} is told of as {one.why}" for one in road.table.all(Stray))
+
+
 def _of_events(road: Road) -> Iterator[str]:
     """Every event of every item went out, under one id that never meant anything else; `seq` has no gap."""
     bodies: dict[str, bytes] = {}
@@ -120,7 +136,10 @@ def _of_events(road: Road) -> Iterator[str]:
         if bodies.setdefault(event["id"], body) != body:
             yield f"{event['id']} means two things"
     known: set[str] = set()
-    kinds: tuple[type[Item], ...] = (Launch, Delivery, Instance, CurrentPolicy, Ledger, Delegation, UsageDay)
+    kinds: tuple[type[Item], ...] = (
+        *(Launch, Delivery, Instance, CurrentPolicy, Ledger, Delegation),
+        *(UsageDay, Stray),
+    )
     for kind in kinds:
         for item in road.table.all(kind):
             history = road.happened(item)

@@ -8,6 +8,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from gonogo.core import life
 from gonogo.core.errors import (
     LaterError,
     NotFoundError,
@@ -17,7 +18,7 @@ from gonogo.core.errors import (
     TransitionNotAllowedError,
 )
 from gonogo.core.instance import Instance
-from gonogo.core.launch import InstanceState, Launch
+from gonogo.core.launch import Launch
 from gonogo.core.plan import Plan
 from gonogo.core.states import State
 from gonogo.service import launch as launcher
@@ -42,7 +43,7 @@ def launch(road: Road, this: Launch) -> Launch:
     return road.now(this)
 
 
-def seen(road: Road, machine: str, said: InstanceState, minutes: int = 0) -> None:
+def seen(road: Road, machine: str, said: observe.Said, minutes: int = 0) -> None:
     """Tell what EC2 tells of an instance."""
     observe.observe(
         road.outside,
@@ -482,8 +483,10 @@ def test_an_instance_is_recorded_with_what_a_biller_needs(road: Road, running: L
 
 
 def test_the_engine_is_asked_and_the_message_is_not_believed(road: Road, running: Launch) -> None:
-    """A forged message that says terminated finds an instance that runs."""
-    seen(road, running.resources[0].id, "terminated")
+    """A forged message that says terminated finds an instance that runs, and is asked for again."""
+    for said in ("terminated", "stopped"):
+        with pytest.raises(LaterError):
+            seen(road, running.resources[0].id, said, 1)  # type: ignore[arg-type]
     assert road.state(running) is State.RUNNING
     assert road.table.all(Instance)[0].state == "running"
 
@@ -541,6 +544,22 @@ def test_what_comes_late_is_noted_as_it_is_now(road: Road, running: Launch) -> N
     seen(road, machine, "running")
     seen(road, machine, "stopped")
     assert road.state(running) is State.STOPPED
+
+
+def test_old_news_of_an_instance_do_not_undo_new_ones_of_its_launch(road: Road, running: Launch) -> None:
+    """Two observe at once, and the slower has read the instance before the faster wrote it."""
+    machine = running.resources[0].id
+    road.clock.go(minutes=1)
+    stopped_at = road.clock()
+    road.cloud.turn(machine, "stopped")
+    road.settle()
+    road.clock.go(minutes=1)
+    road.cloud.turn(machine, "running")
+    road.settle()
+    again = road.now(running)
+    old = life.observe(again, resource=machine, state="stopped", changed_at=stopped_at, at=road.clock())
+    assert old is again
+    assert again.state is State.RUNNING
 
 
 def test_an_instance_that_is_gone_has_ended(road: Road, running: Launch) -> None:
