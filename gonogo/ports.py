@@ -56,8 +56,10 @@ class Items(Protocol):
             InvalidError: the cursor is none of ours.
         """
 
-    def in_state(self, summary: type[S], state: str, *, cursor: str | None, limit: int) -> Page:
-        """Return one page of the items in a state.
+    def in_state(
+        self, summary: type[S], state: str, *, cursor: str | None, limit: int, before: datetime | None = None
+    ) -> Page:
+        """Return one page of the items in a state; the first page may begin with what is older than `before`.
 
         Raises:
             InvalidError: the cursor is none of ours.
