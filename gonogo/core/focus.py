@@ -132,7 +132,7 @@ _SERVICES = {
         "Stack Usage",
     ),
     "stepfunctions": _Service(
-        "AWS", "AWS Step Functions", "Integration", "Workflow Automation", "Execution", "Execution Usage"
+        "AWS", "AWS Step Functions", "Integration", "Workflow Orchestration", "Execution", "Execution Usage"
     ),
 }
 

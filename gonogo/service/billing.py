@@ -10,7 +10,7 @@ import msgspec
 from gonogo.core import reports, usage
 from gonogo.core.errors import Fault, InvalidError
 from gonogo.core.launch import Launch, LaunchSummary
-from gonogo.core.reports import DaySum, Estimate, LaunchSum, PastLease
+from gonogo.core.reports import DaySum, Estimate, LaunchSum, NeverRan, PastLease
 from gonogo.core.states import State
 from gonogo.core.usage import UsageDay, UsageSummary
 from gonogo.core.watch import STRAYS, Stray, StraySummary
@@ -23,6 +23,8 @@ MOST_SUMMED = 10_000
 """Instance days that are summed in one call."""
 MOST_REPORTED = 2_000
 """Instance days that a report looks at in one call."""
+MOST_STEPS = 10
+"""Pages of launches that a report looks at in one call."""
 
 
 class Sums(msgspec.Struct, frozen=True):
@@ -56,19 +58,26 @@ def sums(outside: Outside, month: str, cost_center: str | None, *, cursor: str |
 def approved_never_ran(outside: Outside, month: str, *, cursor: str | None, limit: int) -> Page:
     """Return a page of the launches that were asked for in a month, approved, and never ran.
 
-    One state of launches is looked through after the other; a page may have fewer than there are to come.
+    One state is looked through after the other, in so many steps at most; so a page may have fewer than `limit`,
+    or none, and yet a cursor.
 
     Raises:
         InvalidError: the month is none, or the cursor none of ours.
     """
     begin, end = reports.period(month)
-    state, inner = _position(cursor)
-    page = outside.items.in_state(LaunchSummary, state, cursor=inner, limit=limit, before=end)
-    ids = [one.id for one in page.items if one.at >= begin]
-    found = outside.items.get_many(Launch, ids) if ids else {}
-    rows = (reports.never_ran(found[id_], outside.now()) for id_ in ids if id_ in found)
-    is_over = page.cursor is None or len(ids) < len(page.items)
-    return Page(tuple(one for one in rows if one is not None), _next(state, None if is_over else page.cursor))
+    rows: list[NeverRan] = []
+    for _ in range(MOST_STEPS):
+        state, inner = _position(cursor)
+        page = outside.items.in_state(LaunchSummary, state, cursor=inner, limit=limit - len(rows), before=end)
+        ids = [one.id for one in page.items if one.at >= begin]
+        found = outside.items.get_many(Launch, ids) if ids else {}
+        made = (reports.never_ran(found[id_], outside.now()) for id_ in ids if id_ in found)
+        rows += [one for one in made if one is not None]
+        is_over = page.cursor is None or len(ids) < len(page.items)
+        cursor = _next(state, None if is_over else page.cursor)
+        if cursor is None or len(rows) == limit:
+            break
+    return Page(tuple(rows), cursor)
 
 
 def _position(cursor: str | None) -> tuple[State, str | None]:
