@@ -8,10 +8,12 @@ from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import jsonschema_rs
 import pytest
 
 from gonogo.service import billing
 from tests.functions.billed import MONTH, Month, lived
+from tests.functions.test_access import schema_for
 from tests.functions.world import ISSUER, world
 
 DEV = {"issuer": ISSUER, "subject": "dev"}
@@ -205,6 +207,25 @@ def test_an_unknown_report_is_not_found_and_names_those_there_are(month: Month) 
     answer = month.world.call("GET", "/v1/reports/everything?month=2026-11", who="finance")
     assert answer.code == 404
     assert "past-lease" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "usage",
+        "usage/summary",
+        "reports/approved-never-ran",
+        "reports/ran-never-approved",
+        "reports/past-lease",
+        "reports/estimate",
+    ],
+)
+def test_every_answer_is_as_described(month: Month, path: str) -> None:
+    """Who writes a client from the description gets what it says, with something in it."""
+    answer = read(month, path)
+    assert answer["items"]
+    route = "/v1/reports/{name}" if path.startswith("reports") else f"/v1/{path}"
+    jsonschema_rs.validator_for(schema_for("GET", route, 200)).validate(answer)
 
 
 def chart(month: Month, query: str = "month=2026-11") -> Any:
