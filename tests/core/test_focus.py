@@ -125,7 +125,7 @@ def test_whatever_is_heard_in_whatever_order_the_rows_hold_and_add_up(
 ):
     """Corrections of corrections are rows too; the sum of a day's rows is the day's cost, to the last place."""
     one = usage.opened(msgspec.structs.replace(FACTS, hourly=hourly), "2026-11-30", least, DAY)
-    one = usage.carried(one, carry, DAY)
+    one = one.changed(carry=carry)
     for number, told in enumerate(heard):
         seen = [Sight(DAY + timedelta(seconds=second), state, "event") for second, state in told]  # type: ignore[arg-type]
         one = usage.seen(one, seen, DAY + timedelta(days=number, hours=23))

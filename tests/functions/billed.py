@@ -57,15 +57,19 @@ def lived(world: World) -> Month:
     with on_each_call(before=refusing("ec2.TerminateInstances", "UnsupportedOperation", "Not this one.")):
         world.wake()
         world.settle()
-    world.clock.go(hours=2, minutes=30)
+    instance = world.read(steady["id"])["resources"][0]["id"]
+    world.clock.go(hours=1, minutes=39)
+    _rest_unheard(world, instance, minutes=30)
+    world.clock.go(minutes=21)
     for launch in (fair, late):
         answer = world.call("POST", f"/v1/launches/{launch['id']}/terminate", {}, who="dev")
         assert answer.code == 202, answer.text
     world.settle()
-    instance = world.read(steady["id"])["resources"][0]["id"]
     world.clock.go(hours=1)
     _hear(world, instance, ("stopped", "12:00"), ("running", "12:30"))
-    world.clock.go(days=4, hours=20)
+    world.clock.go(hours=1, minutes=9)
+    _rest_unheard(world, instance, minutes=10)
+    world.clock.go(days=4, hours=18, minutes=41)
     world.wake()
     world.settle()
     _hear(world, instance, ("stopped", "15:00"), ("running", "15:10"))
@@ -83,6 +87,13 @@ def _run_by_hand(world: World) -> str:
         TagSpecifications=[{"ResourceType": "instance", "Tags": [tag]}],
     )
     return str(made["Instances"][0]["InstanceId"])
+
+
+def _rest_unheard(world: World, instance: str, minutes: int) -> None:
+    """Let an instance be stopped for so long, by somebody else, and all that tells of it be lost."""
+    client("ec2").stop_instances(InstanceIds=[instance])
+    world.clock.go(minutes=minutes)
+    client("ec2").start_instances(InstanceIds=[instance])
 
 
 def _hear(world: World, instance: str, *told: tuple[str, str]) -> None:
