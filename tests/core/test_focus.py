@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -218,6 +219,13 @@ def test_every_mandatory_column_is_there():
     """The list here is the specification's, read by itself; theirs and ours must be the same."""
     assert set(focus.MANDATORY) == focus_rules.MANDATORY
     assert len(focus.MANDATORY) == 21
+
+
+def test_the_documents_say_what_stands_in_each_column():
+    """Who loads the file has to know what a column means before they add it up."""
+    text = (Path(__file__).parents[2] / "docs" / "billing.md").read_text()
+    assert [name for name in focus.COLUMNS if f"`{name}`" not in text] == []
+    assert [tag for tag in focus._TAGS if f"`{tag}`" not in text] == []
 
 
 MUTATIONS: dict[str, tuple[str, str | None, str]] = {
