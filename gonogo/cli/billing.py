@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gonogo.cli import screen
@@ -288,7 +289,7 @@ def report(
         screen.tell(screen.line("There is none."))
         return
     headings, cells = _SHOWN[name]
-    screen.show(screen.table(*headings, wrap=headings[-1], rows=map(cells, found)))
+    screen.show(screen.table(*headings, wrap=_WRAPPED[name], rows=map(cells, found)))
 
 
 def _added_past_lease(rows: list[Json]) -> list[Json]:
@@ -320,41 +321,60 @@ _ADDED: dict[str, Callable[[list[Json]], list[Json]]] = {
 """How the parts of a report are added, where a launch may stand in several."""
 
 
-def _never_ran(one: Json) -> list[Text]:
-    said = screen.visible(one["why"] or "")
-    return _line(one["launch"], one["state"], screen.when(one["cleared_at"]), one["cost_center"], said)
+Cells = list[RenderableType]
 
 
-def _never_approved(one: Json) -> list[Text]:
-    where = f"{one['region']}{', ' + one['account'] if one['account'] else ''}"
+def _never_ran(one: Json) -> Cells:
+    about = _about(one["launch"], _of(one), f"approved {screen.when(one['cleared_at'])}")
+    return [about, screen.state(one["state"]), screen.line(one["why"] or "")]
+
+
+def _never_approved(one: Json) -> Cells:
+    where = ", ".join(one[name] for name in ("instance_type", "region", "account") if one[name])
     tag = f", tagged {one['launch']}" if one["launch"] else ""
-    return _line(
-        one["instance"], one["instance_type"], where, screen.when(one["seen_at"]), f"{one['why']}{tag}"
-    )
+    about = _about(one["instance"], where)
+    return [about, screen.line(screen.when(one["seen_at"])), screen.line(f"{one['why']}{tag}")]
 
 
-def _past_lease(one: Json) -> list[Text]:
-    cost = f"{_short(Decimal(one['cost']))} {one['currency']}"
-    ends = screen.when(one["lease_ends_at"])
-    return _line(one["launch"], ends, _hours(one["seconds"]), cost, " ".join(one["instances"]))
+def _past_lease(one: Json) -> Cells:
+    about = _about(one["launch"], _of(one), f"until {screen.when(one['lease_ends_at'])}", *one["instances"])
+    return [about, screen.line(_hours(one["seconds"])), screen.line(_money(one, "cost"))]
 
 
-def _estimate(one: Json) -> list[Text]:
-    amounts = [_short(Decimal(one[name])) for name in ("estimate", "actual", "difference")]
+def _estimate(one: Json) -> Cells:
     style = "red" if Decimal(one["difference"]) > 0 else ""
-    line = _line(one["launch"], *amounts, one["currency"], f"{one['cost_center']}, {one['template']}")
-    line[3].style = style
-    return line
+    return [
+        _about(one["launch"], _of(one)),
+        screen.line(_money(one, "estimate")),
+        screen.line(_short(Decimal(one["actual"]))),
+        screen.line(_short(Decimal(one["difference"])), style),
+    ]
 
 
-def _line(*texts: object) -> list[Text]:
-    return [screen.line(one) for one in texts]
+def _about(id_: str, *more: str) -> RenderableType:
+    return Group(screen.line(id_), screen.under(*map(screen.line, more)))
 
 
-_SHOWN: dict[str, tuple[tuple[str, ...], Callable[[Json], list[Text]]]] = {
-    "approved-never-ran": (("LAUNCH", "STATE", "APPROVED", "COST CENTER", "WHY"), _never_ran),
-    "ran-never-approved": (("INSTANCE", "TYPE", "WHERE", "SEEN", "WHY"), _never_approved),
-    "past-lease": (("LAUNCH", "LEASE ENDED", "RAN ON", "COST", "INSTANCES"), _past_lease),
-    "estimate": (("LAUNCH", "ESTIMATE", "ACTUAL", "MORE", "", "OF"), _estimate),
+def _of(one: Json) -> str:
+    return ", ".join(one[name] for name in ("cost_center", "template", "name") if one[name])
+
+
+def _money(one: Json, name: str) -> str:
+    return f"{_short(Decimal(one[name]))} {one['currency']}"
+
+
+_SHOWN: dict[str, tuple[tuple[str, ...], Callable[[Json], Cells]]] = {
+    "approved-never-ran": (("LAUNCH", "STATE", "WHY"), _never_ran),
+    "ran-never-approved": (("INSTANCE", "SEEN", "WHY"), _never_approved),
+    "past-lease": (("LAUNCH", "RAN ON", "COST"), _past_lease),
+    "estimate": (("LAUNCH", "ESTIMATE", "ACTUAL", "MORE"), _estimate),
 }
 """How each report is shown: the headings, and a row of it."""
+
+_WRAPPED = {
+    "approved-never-ran": "WHY",
+    "ran-never-approved": "WHY",
+    "past-lease": "LAUNCH",
+    "estimate": "LAUNCH",
+}
+"""The column of each report that gives way on a narrow screen."""
