@@ -28,7 +28,8 @@ Envelope = dict[str, Any]
 @pytest.fixture(name="heard", scope="module")
 def first_time() -> Iterator[tuple[World, list[Envelope]]]:
     """Give a world where launches lived, one for so long that its history was put aside, and what a queue heard."""
-    with world() as made:
+    with pytest.MonkeyPatch.context() as patch, world() as made:
+        patch.setattr(events, "KEEP", 16)
         launch, other = made.ask(), made.ask()
         made.settle()
         made.clock.go(hours=1)
@@ -86,7 +87,14 @@ def replaying(heard: tuple[World, list[Envelope]]) -> Replaying:
 
 def taken(made: World, url: str) -> list[Envelope]:
     """Take all that a queue holds."""
-    return [json.loads(body) for body in made.messages(url)]
+    if url == made.own_queue or url.endswith(".fifo"):
+        return [json.loads(body) for body in made.messages(url)]
+    found: list[Envelope] = []
+    while batch := client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        found += [
+            json.loads(one["Body"]) for one in batch
+        ]  # what is received is hidden until the test is over
+    return found
 
 
 def by_id(envelopes: list[Envelope]) -> dict[str, Envelope]:
