@@ -196,6 +196,29 @@ def test_it_is_gone_on_with_after_a_throttle(
     assert len(told) + len(rest) == len(first)
 
 
+def test_who_interrupts_it_is_told_how_to_go_on(
+    heard: tuple[World, list[Envelope]], again: Replaying, fresh: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A replay of a large table takes hours; Ctrl-C must not throw them away."""
+    made, first = heard
+    monkeypatch.setattr(replay, "PART", 8)
+    scans: list[str] = []
+
+    def interrupted(operation: str, _parameters: Any) -> None:
+        scans.extend([operation] if operation == "dynamodb.Scan" else [])
+        if len(scans) >= 3 and operation == "sqs.SendMessageBatch":
+            raise KeyboardInterrupt
+
+    with on_each_call(before=interrupted):
+        result = again("--to", fresh)
+    assert result.exit_code == 1
+    cursor = re.search(r"--cursor ([A-Za-z0-9_-]+)", result.stderr.replace("\n", ""))
+    assert cursor, result.stderr
+    told = taken(made, fresh)
+    assert again("--to", fresh, "--cursor", cursor[1]).exit_code == 0
+    assert by_id(told) | by_id(taken(made, fresh)) == by_id(first)
+
+
 def test_a_throttle_that_passes_is_waited_for(
     heard: tuple[World, list[Envelope]], again: Replaying, fresh: str
 ):
