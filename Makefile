@@ -8,6 +8,7 @@ POLICY ?= policy
 PYTHON ?=
 WORKERS ?= 2
 STEPS ?= 1000000
+LIVES ?= 10000
 BIN := .venv/bin
 CODE := app.py bench examples functions gonogo infra local tests
 pytest = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
@@ -61,9 +62,9 @@ docs: ## Write what is made from code: the events' schemas and table, the table 
 	@$(BIN)/python -m infra.schemas
 
 .PHONY: nightly
-nightly: ## Try the core in a million random steps (STEPS=1000000), and hypothesis at length
+nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in ten thousand lives (LIVES=10000)
 	@$(install) test
-	@GONOGO_STEPS=$(STEPS) $(pytest) tests/core/test_machine.py
+	@GONOGO_STEPS=$(STEPS) GONOGO_LIVES=$(LIVES) $(pytest) tests/core/test_machine.py tests/service/test_ledger.py
 
 .PHONY: bench
 bench: ## Print the table of numbers that gonogo holds itself to

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.recording import Call, played, recorded
+from local.aws import client
 from tests.functions import world as worlds
 
 WRITES = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems")
@@ -237,6 +238,58 @@ def _costs(count: int) -> dict[str, tuple[int, float]]:
     return found
 
 
+AGES = (1, 100, 1000)
+
+
+def usage() -> Row:
+    """Hold calls and capacity of recording a stop and a start on an instance's thousandth day against its first."""
+    found = _usage_costs()
+    (calls, capacity), (last_calls, last_capacity) = found[AGES[0]], found[AGES[-1]]
+    told = ", ".join(
+        f"day {age:,}: {calls} calls, {units:.0f} units" for age, (calls, units) in found.items()
+    )
+    return Row(
+        f"recording a stop and a start on day {AGES[-1]:,} of an instance against day {AGES[0]}",
+        "<= 1.0x",
+        f"{max(last_calls / calls, last_capacity / capacity):.2f}x ({told})",
+        last_calls <= calls and last_capacity <= capacity,
+    )
+
+
+def _usage_costs() -> dict[int, tuple[int, float]]:
+    """Return the AWS calls and capacity units that this takes `observe`, by how many days the instance has run."""
+    found: dict[int, tuple[int, float]] = {}
+    for age in AGES:
+        with worlds.world() as world:
+            launch = world.ask("ops")
+            world.settle()
+            (name,) = (one["id"] for one in world.read(launch["id"])["resources"])
+            found[age] = _observing(world, name, age)
+    return found
+
+
+def _observing(world: worlds.World, name: str, age: int) -> tuple[int, float]:
+    """Let an instance run for so many days, stop and start, and return what it costs to record the last two."""
+    from gonogo.core.usage import day_of, usage_id
+    from gonogo.service.usage import hand_on
+    from tests.functions.arriving import messages, state_change
+
+    first = usage_id(name, day_of(world.clock()))
+    world.clock.go(days=age)
+    hand_on(world.gonogo, first)
+    costs = (0, 0.0)
+    for change, state in (("stop_instances", "stopped"), ("start_instances", "running")):
+        world.clock.go(hours=1)
+        getattr(client("ec2"), change)(InstanceIds=[name])
+        said = state_change(name, state, f"{world.clock():%Y-%m-%dT%H:%M:%SZ}")
+        with recorded() as calls:
+            answer = world.invoke("observe", messages(said))
+        if answer["batchItemFailures"]:
+            raise RuntimeError(f"{state} was not recorded on day {age}")
+        costs = costs[0] + len(calls), costs[1] + sum(map(units, calls))
+    return costs
+
+
 def _fill(world: worlds.World, count: int) -> None:
     """Put so many launches and open notices in the table, past the API: copies of those that are there."""
     from moto.dynamodb.models import dynamodb_backends
@@ -288,9 +341,11 @@ def _bytes(item: Any) -> int:
 def main() -> int:
     """Measure, print, and fail if a bound does not hold."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help=f"leave out the table of {MANY:,} launches")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"leave out {MANY:,} launches and {AGES[-1]:,} days"
+    )
     chosen = parser.parse_args()
-    rows = [*writes_and_cpu(), imports(), decision(), *([] if chosen.quick else growth())]
+    rows = [*writes_and_cpu(), imports(), decision(), *([] if chosen.quick else [usage(), *growth()])]
     table = Table("what", "bound", "found", "", title="gonogo: the numbers to hold", title_justify="left")
     for row in rows:
         table.add_row(row.what, row.bound, row.found, "holds" if row.holds else "[bold red]DOES NOT HOLD")

@@ -254,7 +254,7 @@ def _ec2_now(_original: Original) -> datetime:
 @instead_of(moto.ec2.models.instances.Instance, "start", "59967ab3c8e7deb1")
 def _start(original: Original, instance: Any) -> Any:
     answer = original(instance)
-    instance.launch_time = moto.ec2.models.instances.utcnow()
+    instance.launch_time = hooks.now().astimezone(UTC).replace(tzinfo=None)
     return answer
 
 

@@ -130,18 +130,18 @@ class Table:
             ) from None
 
     def feed(self, summary: type[S], feed: str, *, cursor: str | None, limit: int) -> Page:
-        """Return one page of a feed: one query."""
+        """Return one page of a feed: one query, and one more for each MB that it has."""
         return self._page(summary, "feed", [feed], cursor, limit)
 
     def in_state(
         self, summary: type[S], state: str, *, cursor: str | None, limit: int, before: datetime | None = None
     ) -> Page:
-        """Return one page of a state: one query a shard, merged."""
+        """Return one page of a state: one query a shard, and one more for each MB, merged."""
         shards = [f"{state}#{shard}" for shard in range(SHARDS)]
         return self._page(summary, "state", shards, cursor, limit, before)
 
     def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
-        """Return what is due: one query a shard."""
+        """Return what is due: one query a shard. What an answer of 1 MB has no room for comes with the next waking."""
         rows = [
             raw
             for shard in range(SHARDS)
@@ -199,21 +199,30 @@ class Table:
         before = _instant(older_than) if older_than is not None else None
         if cursor is not None:
             before = _read_cursor(cursor)
-        found = [
-            self._call(
-                "query",
-                key,
-                range_key_condition=Path("at") < {"S": before} if before else None,
-                index_name=index,
-                limit=limit + 1,
-                scan_index_forward=False,
-            )["Items"]
-            for key in keys
-        ]
+        found = [self._rows(index, key, before, limit + 1) for key in keys]
         rows = list(merge(*found, key=lambda raw: str(raw["at"]["S"]), reverse=True))
         shown = rows[:limit]
         more = _write_cursor(shown[-1]["at"]["S"]) if len(rows) > limit and shown else None
         return Page(tuple(msgspec.json.decode(raw["summary"]["S"], type=summary) for raw in shown), more)
+
+    def _rows(self, index: str, key: str, before: str | None, most: int) -> list[dict[str, _Value]]:
+        """Return the newest rows of a partition: an answer has 1 MB at most (DynamoDB API reference, Query)."""
+        rows: list[dict[str, _Value]] = []
+        start: _Value | None = None
+        while True:
+            answer = self._call(
+                "query",
+                key,
+                range_key_condition=Path("at") < {"S": before} if before else None,
+                index_name=index,
+                limit=most - len(rows),
+                scan_index_forward=False,
+                exclusive_start_key=start,
+            )
+            rows += answer["Items"]
+            start = answer.get("LastEvaluatedKey")
+            if start is None or len(rows) >= most:
+                return rows
 
     def _call(self, operation: str, *arguments: Any, **options: Any) -> Any:
         try:

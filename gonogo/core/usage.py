@@ -380,6 +380,25 @@ def _slices(day: UsageDay, *, over: bool) -> Iterator[tuple[datetime, _Slice]]:
         yield one.begin, _Slice(one, begin, end, seconds)
 
 
+def comes_to(days: Mapping[str, UsageDay], begin: datetime, at: datetime) -> dict[str, Decimal]:
+    """Return what one instance costs by month, as its days say it: from `begin` until it ended, or until `at`.
+
+    It is reckoned from what was seen, day by day, so that it is whole before the days are handed on: what runs over
+    midnight is counted on both sides.
+    """
+    found: dict[str, Decimal] = {}
+    known = next(iter(days.values()), None)
+    carry, name = Carry(), day_of(begin)
+    while known is not None and name <= day_of(at):
+        day = days.get(name) or opened(known.facts, name, known.least, at)
+        day = day.changed(carry=carry)
+        for _, one in _slices(day, over=True):
+            late = max(0, _seconds(one.end - max(one.begin, at))) if one.interval.end is None else 0
+            found[day.month] = found.get(day.month, Decimal(0)) + cost(day.facts.hourly, one.seconds - late)
+        carry, name = day.leaves, day_of(day.end)
+    return found
+
+
 def _seconds(span: timedelta) -> int:
     return int(span.total_seconds())
 

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 
-from gonogo.core import budget
+from gonogo.core import budget, usage
 from gonogo.core.budget import Ledger, Standing
 from gonogo.core.bundle import Bundle
 from gonogo.core.launch import Launch
 from gonogo.core.plan import Question, lease_length
 from gonogo.core.states import State
+from gonogo.core.usage import UsageDay
 from gonogo.ports import Outside
 from gonogo.service import saving
 
 HOLDING = (State.PENDING, State.LAUNCHING, State.RUNNING, State.STOPPED)
+
+MOST_DAYS = 4000
+"""How many days of all its instances are read at the end of a launch: forty calls."""
+_CENT = Decimal("0.01")
 
 Ledgers = Mapping[str, Ledger]
 """The ledgers of one cost center by month, as they were read."""
@@ -89,23 +94,46 @@ def release(outside: Outside, launch: Launch) -> None:
     begun = launch.started_at or launch.cleared_at or launch.at
     months = [*asked(launch.question, begun), *asked(launch.question, now)]
     ids = [budget.ledger_id(launch.question.cost_center, month) for month in dict.fromkeys(months)]
+    held = [one for one in outside.items.get_many(Ledger, ids).values() if launch.id in one.held]
+    spends = spent(outside, launch) if held and launch.state not in HOLDING else {}
 
     def command(this: Ledger) -> Ledger:
         found = outside.items.get(Launch, launch.id)
         if found is None or found.state in HOLDING:
             return this
-        return budget.release(this, launch.id, spent(found).get(this.month, Decimal(0)), now)
+        return budget.release(this, launch.id, spends.get(this.month, Decimal(0)), now)
 
-    for ledger in outside.items.get_many(Ledger, ids).values():
+    for ledger in held:
         saving.change(outside.items, ledger, command)
 
 
-def spent(launch: Launch) -> dict[str, Decimal]:
-    """Return what a launch that has ended cost by month, as if all of it had run from its start to its end."""
-    if launch.started_at is None or launch.state is not State.TERMINATED:
-        return {}
+def spent(outside: Outside, launch: Launch) -> dict[str, Decimal]:
+    """Return what a launch that has ended cost by month, to the hundredth: what its instances are billed for.
+
+    Of each instance every day from the launch to its end is read, a hundred in a call: one call for three instances
+    and a month, or for one and a quarter, twelve for three and a year; at a kilobyte or so, that is one capacity unit
+    a day of each. What has more days than `MOST_DAYS` counts as if all of it had run from its start to its end,
+    and takes no call. What is corrected after the launch has ended is in the bill, and not in its budget.
+    """
+    begin, now = launch.at if launch.rolled_back else launch.cleared_at or launch.at, outside.now()
+    resources = [one.id for one in launch.resources] + list(launch.rolled_back)
     ended = max((one.changed_at for one in launch.resources if one.changed_at), default=launch.updated_at)
-    return budget.amounts(launch.question.price.hourly, launch.started_at, max(ended, launch.started_at))
+    days = [
+        usage.day_of(begin + number * usage.DAY)
+        for number in range((max(ended, begin) - begin) // usage.DAY + 2)
+    ]
+    if len(days) * len(resources) > MOST_DAYS:
+        return budget.amounts(launch.question.price.hourly, launch.started_at or begin, max(ended, begin))
+    ids = {usage.usage_id(one, day): (one, day) for one in resources for day in days}
+    read: dict[str, dict[str, UsageDay]] = {one: {} for one in resources}
+    for id_, day in saving.load_many(outside.items, UsageDay, ids).items():
+        resource, name = ids[id_]
+        read[resource][name] = day
+    found: dict[str, Decimal] = {}
+    for one in read.values():
+        for month, amount in usage.comes_to(one, begin, now).items():
+            found[month] = found.get(month, Decimal(0)) + amount
+    return {month: amount.quantize(_CENT, rounding=ROUND_UP) for month, amount in found.items()}
 
 
 def reconcile(outside: Outside, ledger_id: str) -> bool:
@@ -123,7 +151,7 @@ def reconcile(outside: Outside, ledger_id: str) -> bool:
         for id_ in ids:
             launch = found.get(id_)
             if launch is None or launch.state not in HOLDING:
-                spends = spent(launch) if launch is not None else {}
+                spends = spent(outside, launch) if launch is not None else {}
                 this = budget.release(this, id_, spends.get(this.month, Decimal(0)), now)
         return budget.checked(this, now)
 

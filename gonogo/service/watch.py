@@ -54,8 +54,8 @@ def look_over(outside: Outside, watch_id: str) -> bool:
     for one in live:
         if one.id not in shown:
             errors += _errors_of(lambda this=one: _looked_for(outside, watch, this), one.id)  # type: ignore[misc]
-    goes_on = bool(live) or now < watch.until or bool(_live(outside, watch))
-    after = watches.looked(watch, live=goes_on, at=now)
+    stays = bool(live) or (now >= watch.until and bool(_live(outside, watch)))
+    after = watches.looked(watch, live=stays, at=now)
     with contextlib.suppress(VersionConflictError):
         outside.items.save(watch, after)
     if errors:

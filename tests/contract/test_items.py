@@ -686,6 +686,40 @@ def test_what_the_table_left_unread_is_asked_for_again(table: Table, left: int) 
     assert asked == [10, left]
 
 
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_more_than_a_megabyte_is_whole(items: Items, name: str) -> None:
+    """DynamoDB answers with 1 MB at most; to take that for the last page would lose whatever is older."""
+    for number in range(12):
+        items.add(thing(f"t-{number:02d}", AT + number * HOUR, text="x" * 150 * 1024, **listed(name)))
+    first = LISTS[name](items, cursor=None, limit=10)
+    second = LISTS[name](items, cursor=first.cursor, limit=10)
+    assert [one.id for one in (*first.items, *second.items)] == [f"t-{n:02d}" for n in range(11, -1, -1)]
+    assert second.cursor is None
+
+
+@over_a_line
+@pytest.mark.parametrize(("name", "room"), [("feed", 1), ("feed", 3), ("state", 1)])
+def test_an_answer_that_is_cut_is_gone_on_with(table: Table, name: str, room: int) -> None:
+    """However little an answer has room for, a page has as many as were asked for, and no row twice."""
+    expected = filled(table, **listed(name))
+    connection: Any = table._table.connection  # type: ignore[attr-defined]
+    send, starts = connection._make_api_call, []
+
+    def cut(operation: str, arguments: dict[str, Any]) -> Any:
+        starts.append(arguments.get("ExclusiveStartKey"))
+        return send(operation, {**arguments, "Limit": min(room, arguments["Limit"])})
+
+    connection._make_api_call = cut
+    try:
+        first = LISTS[name](table, cursor=None, limit=4)
+        second = LISTS[name](table, cursor=first.cursor, limit=4)
+    finally:
+        connection._make_api_call = send
+    assert shown(first) + shown(second) == expected
+    assert (len(first.items), second.cursor) == (4, None)
+    assert any(starts)
+
+
 @over_a_line
 def test_what_the_table_goes_on_leaving_unread_is_asked_for_later(table: Table) -> None:
     """A function that asked for ever would be ended in the middle, without a word."""

@@ -56,7 +56,7 @@ def test_what_is_told(states: str, events: list[InstanceState]):
     for hours, state in enumerate(states.split()):
         this = seen(this, STATES[state], hours)
     assert told(this) == [_TELLS[one] for one in events]
-    assert this.version == len(events)
+    assert this.seq == len(events)
     assert_well_told(this)
 
 
@@ -64,7 +64,7 @@ def test_no_change_is_the_very_same_instance():
     """What is known already must not be written again."""
     this = seen(unseen(), "running")
     ended = seen(this, "terminated")
-    assert seen(this, "running", 1) is this
+    assert seen(this, "running") is this
     assert seen(this, "pending", 1) is this
     assert all(seen(ended, state, 1) is ended for state in ("pending", "running", "stopped", "terminated"))
 
@@ -102,3 +102,34 @@ def test_starts_and_ends_alternate():
         starts = [one == "instance.started" for one in names]
         assert all(a != b or not (a or b) for a, b in itertools.pairwise(starts)), names
         assert names.count("instance.terminated") <= 1
+
+
+def test_a_later_start_is_kept_and_not_told_again() -> None:
+    """Nobody told of the stop in between: a look that tells the same again is to find nothing new."""
+    this = seen(seen(unseen(), "running"), "running", 2)
+    assert (this.changed_at, this.version, told(this)) == (AT + 2 * HOUR, 2, ["instance.started"])
+    assert seen(this, "running", 1) is this
+
+
+def test_what_had_vanished_is_found_again() -> None:
+    """It was taken to have ended when it was last seen, and had not: what is heard of it counts again."""
+    this = instance.seen(
+        seen(unseen(), "running"),
+        launch=running(),
+        state="terminated",
+        changed_at=AT + HOUR,
+        at=AT + 5 * HOUR,
+        source="vanished",
+    )
+    assert (this.vanished, this.history[-1].data["stop_source"]) == (True, "vanished")
+    again = instance.found_again(this, launch=running(), at=AT + 6 * HOUR)
+    assert (again.state, again.vanished, again.changed_at) == ("running", False, AT + HOUR)
+    ended = seen(again, "terminated", 3)
+    assert told(ended) == [
+        "instance.started",
+        "instance.terminated",
+        "instance.started",
+        "instance.terminated",
+    ]
+    assert instance.found_again(ended, launch=running(), at=AT + 6 * HOUR) is ended
+    assert_well_told(ended)

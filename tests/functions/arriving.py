@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from local.aws import client
+from local.aws import ACCOUNT, client
 from local.pump import as_lambda_writes
 from tests.functions.world import World
 
@@ -38,6 +38,7 @@ def state_change(instance: str, state: str, time: str, region: str = "us-east-1"
         "version": "0",
         "source": "aws.ec2",
         "detail-type": "EC2 Instance State-change Notification",
+        "account": ACCOUNT,
         "time": time,
         "region": region,
         "detail": {"instance-id": instance, "state": state},

@@ -15,6 +15,7 @@ from gonogo.core.budget import Ledger
 from gonogo.core.errors import RefusedError
 from gonogo.core.launch import Launch
 from gonogo.core.states import State
+from gonogo.core.usage import UsageDay
 from gonogo.service import budgets, wake
 from gonogo.service import launch as launcher
 from tests.gated import OVERRUN
@@ -111,6 +112,84 @@ def test_it_is_let_go_when_it_fails_and_when_it_ends() -> None:
     lives.ends(road, ran)
     ledger = ledgers(road)[f"{road.clock():%Y-%m}"]
     assert (ledger.held, ledger.spent) == ({}, Decimal("0.11"))
+
+
+def _ended(road: Road, key: str, **ran: float) -> Launch:
+    """Return a launch that ran so long, and has ended."""
+    launch = cleared(road, key)
+    road.queues["launch"].held = False
+    road.until(lambda: lives.runs(road, launch))
+    road.sleep(**ran)
+    lives.ends(road, launch)
+    return road.now(launch)
+
+
+def test_what_it_spent_is_what_its_instances_ran() -> None:
+    """It was stopped most of its time: it has cost what it ran, and not what it might have."""
+    road = lives.road(files("100"))
+    launch = cleared(road, "a")
+    road.queues["launch"].held = False
+    road.until(lambda: lives.runs(road, launch))
+    road.sleep(hours=10)
+    road.change("dev", launch, "stop")
+    road.until(lambda: road.state(launch) is State.STOPPED)
+    road.sleep(hours=60)
+    lives.ends(road, launch)
+    assert ledgers(road)["2026-11"].spent == Decimal("0.11")
+
+
+def test_what_it_spent_is_whole_in_the_first_minutes_of_a_day() -> None:
+    """It ends five past midnight, before the day before is handed on: both days count, and both months."""
+    road = lives.road(files("100"))
+    road.clock.time = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
+    _ended(road, "a", hours=12, minutes=5)
+    assert {month: one.spent for month, one in ledgers(road).items()} == {
+        "2026-11": Decimal("0.13"),
+        "2026-12": Decimal("0.01"),
+    }
+    road.sleep(hours=1)
+    assert sum(one.seconds for one in road.table.all(UsageDay)) == 43500
+
+
+@pytest.mark.parametrize(("days", "calls"), [(1, 1), (90, 1), (200, 3)])
+def test_it_takes_a_call_for_each_hundred_days(days: int, calls: int) -> None:
+    """However long it ran, what it spent is read in calls that can be counted beforehand."""
+    road = lives.road(files("1000"))
+    launch = _ended(road, "a", hours=1)
+    began = launch.changed(cleared_at=road.clock() - timedelta(days=days))
+    made: list[int] = []
+    get_many = road.table.get_many
+
+    def counted(kind: Any, ids: Any) -> Any:
+        made.append(len(ids))
+        return get_many(kind, ids)
+
+    road.table.get_many = counted  # type: ignore[method-assign]
+    assert budgets.spent(road.outside, began) == {"2026-11": Decimal("0.02")}
+    assert len(made) == calls
+    assert max(made) <= 100
+
+
+def test_what_has_too_many_days_counts_in_full_and_takes_no_call() -> None:
+    """A hundred instances for a year would be hundreds of calls at their end."""
+    road = lives.road(files("1000"))
+    launch = _ended(road, "a", hours=1)
+    many = launch.changed(
+        cleared_at=launch.at - timedelta(days=400),
+        resources=launch.resources * 20,
+    )
+    road.table.get_many = None  # type: ignore[assignment,method-assign]
+    assert budgets.spent(road.outside, many) == {"2026-11": Decimal("0.02")}
+
+
+def test_what_was_rolled_back_was_spent() -> None:
+    """It failed, and what was made of it ran for an hour all the same."""
+    road = lives.road(files("100"))
+    launch = _ended(road, "a", hours=1)
+    failed = launch.changed(
+        state=State.FAILED, resources=(), rolled_back=tuple(one.id for one in launch.resources)
+    )
+    assert budgets.spent(road.outside, failed) == {"2026-11": Decimal("0.02")}
 
 
 def test_redelivery_holds_and_lets_go_once() -> None:

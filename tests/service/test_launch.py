@@ -7,6 +7,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from gonogo.core import life
 from gonogo.core.errors import (
     LaterError,
     NotFoundError,
@@ -380,6 +381,22 @@ def test_what_comes_late_is_noted_as_it_is_now(road: Road, running: Launch) -> N
     seen(road, machine, "running")
     seen(road, machine, "stopped")
     assert road.state(running) is State.STOPPED
+
+
+def test_old_news_of_an_instance_do_not_undo_new_ones_of_its_launch(road: Road, running: Launch) -> None:
+    """Two observe at once, and the slower has read the instance before the faster wrote it."""
+    machine = running.resources[0].id
+    road.clock.go(minutes=1)
+    stopped_at = road.clock()
+    road.cloud.turn(machine, "stopped")
+    road.settle()
+    road.clock.go(minutes=1)
+    road.cloud.turn(machine, "running")
+    road.settle()
+    again = road.now(running)
+    old = life.observe(again, resource=machine, state="stopped", changed_at=stopped_at, at=road.clock())
+    assert old is again
+    assert again.state is State.RUNNING
 
 
 def test_an_instance_that_is_gone_has_ended(road: Road, running: Launch) -> None:

@@ -258,6 +258,7 @@ def test_what_had_vanished_and_is_there_again_goes_on_costing_and_is_told_of(
     road.cloud.hidden.clear()
     look(road)
     assert strays(road) == {ours: "not_of_launch"}
+    assert [(one.state, one.vanished) for one in road.table.all(Instance)] == [("running", False)]
     road.clock.go(minutes=30)
     road.cloud.turn(ours, "terminated")
     road.settle()
@@ -634,3 +635,15 @@ def test_who_strays_is_told_of_in_full(road: Road, running: Launch) -> None:
     }
     assert len(road.table.all(Stray)) == 1
     assert bill([], road.clock(), 0) == {}
+
+
+def test_what_failed_to_start_costs_nothing(road: Road) -> None:
+    """It was pending, and then it was gone: there is no start, by an event or by a look."""
+    road.cloud.hushed = True
+    launched = road.submit("ops")
+    road.until(lambda: road.state(launched) is State.RUNNING)
+    ours = machine(road)
+    ours.state, ours.began_at, ours.changed_at = "terminated", None, None
+    look(road)
+    assert road.state(launched) is State.TERMINATED
+    assert billed(road) == 0

@@ -198,13 +198,25 @@ def _one_seen(one: Mapping[str, Any]) -> Seen:
         launch=tags.get("gonogo:launch"),
         ending=one["State"]["Name"] == "shutting-down",
         image=one.get("ImageId"),
-        began_at=one.get("LaunchTime"),
+        began_at=None if one.get("StateReason", {}).get("Code") in _NEVER_RAN else one.get("LaunchTime"),
         changed_at=datetime.strptime(said[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC) if said else None,
     )
 
 
 _TRANSITION = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)")
 """When an instance was stopped or ended, as in "User initiated (2026-11-27 03:00:00 GMT)"."""
+
+_NEVER_RAN = frozenset(
+    {
+        "Client.InternalError",
+        "Client.InvalidSnapshot.NotFound",
+        "Client.VolumeLimitExceeded",
+        "Server.InsufficientInstanceCapacity",
+        "Server.InternalError",
+    }
+)
+"""Why an instance ended, or is stopped again, without having run since it was launched or started last (EC2 API
+reference, StateReason)."""
 
 _STATES: dict[str, InstanceState] = {
     "pending": "pending",
