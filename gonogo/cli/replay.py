@@ -58,6 +58,8 @@ def replay(
     at = typed.moment(since)
     if (bus is None) == (queue is None):
         raise typer.BadParameter("say to whom: --bus NAME, or --to QUEUE_URL")
+    for unknown in sorted({*(kind or ())} - {*replaying.KINDS}):
+        raise typer.BadParameter(f"{unknown!r} is none of {', '.join(replaying.KINDS)}", param_hint="--kind")
     histories, way = _outside(table, region, bus, queue)
     progress = replaying.Progress(cursor=cursor)
     try:

@@ -14,6 +14,7 @@ import pytest
 from gonogo.aws.bus import Subscriber
 from gonogo.core import event as events
 from gonogo.core.errors import LaterError
+from gonogo.core.item import Item
 from gonogo.core.launch import Launch
 from gonogo.ports import History, Part, PoisonError
 from gonogo.service import replay
@@ -237,6 +238,7 @@ def test_a_throttle_that_passes_is_waited_for(
     [
         ((), 2, "say to whom"),
         (("--bus", "b", "--to", "q"), 2, "say to whom"),
+        (("--to", "q", "--kind", "usages"), 2, "'usages' is none of budget"),
         (("--to", "q", "--cursor", "x"), 1, "is not a cursor that a replay gave"),
         (("--to", "q", "--cursor", "WyJhIl0"), 1, "is not a cursor that a replay gave"),
     ],
@@ -262,6 +264,15 @@ def test_who_may_not_is_told_in_the_words_of_aws(again: Replaying, fresh: str):
     assert result.exit_code == 1
     assert "You may not Scan." in result.stderr
     assert again.shell.passing.slept == []
+
+
+def test_every_kind_that_something_happens_to_can_be_named(heard: tuple[World, list[Envelope]]):
+    """A kind that is left out of the list could not be told again by itself."""
+    kinds = {one.kind for one in Item.__subclasses__() if one.__module__.startswith("gonogo.")}
+    assert kinds - {"bundle", "watch"} == set(replay.KINDS)
+    assert {row["pk"]["S"].partition("#")[0] for row in heard[0].rows()} - {"bundle", "watch"} < set(
+        replay.KINDS
+    )
 
 
 # The queue as a way out
