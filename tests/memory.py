@@ -129,9 +129,11 @@ class Table:
         """Return one page of a feed."""
         return self._page(summary, "feed", feed, cursor, limit)
 
-    def in_state(self, summary: type[S], state: str, *, cursor: str | None, limit: int) -> Page:
+    def in_state(
+        self, summary: type[S], state: str, *, cursor: str | None, limit: int, before: datetime | None = None
+    ) -> Page:
         """Return one page of a state."""
-        return self._page(summary, "state", state, cursor, limit)
+        return self._page(summary, "state", state, cursor, limit, before)
 
     def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
         """Return what is due, the longest due first; here is one shard."""
@@ -157,8 +159,18 @@ class Table:
         """Return every item of a kind, as no function may."""
         return [_decoded(kind, row) for (name, _), row in self._rows.items() if name == kind.kind]
 
-    def _page(self, summary: type[S], index: str, value: str, cursor: str | None, limit: int) -> Page:
-        before = _position(cursor) if cursor is not None else "~"
+    def _page(
+        self,
+        summary: type[S],
+        index: str,
+        value: str,
+        cursor: str | None,
+        limit: int,
+        older_than: datetime | None = None,
+    ) -> Page:
+        before = f"{older_than.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if older_than is not None else "~"
+        if cursor is not None:
+            before = _position(cursor)
         with self._lock:
             rows = sorted(
                 (

@@ -12,6 +12,7 @@ from gonogo import __version__
 from gonogo.cli import (
     amendments,
     audit,
+    billing,
     decisions,
     delegations,
     launches,
@@ -19,6 +20,7 @@ from gonogo.cli import (
     policies,
     propose,
     reasons,
+    replay,
     screen,
 )
 from gonogo.cli.desk import Desk, Exit
@@ -96,6 +98,9 @@ app.command("terminate")(launches.terminate)
 app.command("extend")(leases.extend)
 app.command("report")(leases.report)
 app.command("templates")(launches.templates)
+app.command("bill")(billing.bill)
+app.command("reports")(billing.report)
+app.command("replay")(replay.replay)
 app.add_typer(policy, name="policy")
 app.add_typer(auditing, name="audit")
 auditing.command("verify")(audit.verify)

@@ -88,12 +88,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class UsageSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list of usage shows of one instance's day."""
+    """What a list of usage shows of one instance's day; `cost` and `seconds` are those of all its records."""
 
     id: str
     instance: str
     launch: str
     day: str
+    cost_center: str
+    currency: str
+    seconds: int
+    cost: Decimal
 
 
 class UsageDay(Item, frozen=True, kw_only=True):
@@ -150,13 +154,21 @@ class UsageDay(Item, frozen=True, kw_only=True):
         return intervals(self.carry, self.sights)[1]
 
     def listed(self) -> Listed:
-        """Stand in the bill of its cost center and month, once there is something to bill."""
+        """Stand in its cost center's bill of the month, and in everybody's, once there is something to bill."""
         if not self.records:
             return Listed()
         return Listed(
             feed=bill(self.facts.cost_center, self.month),
+            state=ran_in(self.month),
             summary=UsageSummary(
-                id=self.id, instance=self.facts.instance, launch=self.facts.launch, day=self.day
+                id=self.id,
+                instance=self.facts.instance,
+                launch=self.facts.launch,
+                day=self.day,
+                cost_center=self.facts.cost_center,
+                currency=self.facts.currency,
+                seconds=self.seconds,
+                cost=self.cost,
             ),
         )
 
@@ -164,6 +176,11 @@ class UsageDay(Item, frozen=True, kw_only=True):
 def bill(cost_center: str, month: str) -> str:
     """Return the feed of a cost center's month."""
     return f"bill#{cost_center}#{month}"
+
+
+def ran_in(month: str) -> str:
+    """Return the list of all usage of a month, whoever pays for it."""
+    return f"usage:{month}"
 
 
 def usage_id(instance: str, day: str) -> str:
@@ -417,7 +434,12 @@ def _corrected(day: UsageDay, begin: datetime, now: _Slice | None, at: datetime)
         stop_source=now.interval.source if now else None,
         at=at,
     )
-    told = event.UsageRecorded(
+    return day.changed(records=(*day.records, record)).happened(at, told(day, record))
+
+
+def told(day: UsageDay, record: Record) -> event.UsageRecorded:
+    """Return what is told of a record: all that a biller needs of it."""
+    return event.UsageRecorded(
         **msgspec.structs.asdict(day.facts),
         record=record.id,
         corrects=record.corrects,
@@ -430,4 +452,3 @@ def _corrected(day: UsageDay, begin: datetime, now: _Slice | None, at: datetime)
         cost=record.cost,
         stop_source=record.stop_source,
     )
-    return day.changed(records=(*day.records, record)).happened(at, told)

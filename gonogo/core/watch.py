@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Literal
 
+import msgspec
+
 from gonogo.core import canonical, event
-from gonogo.core.item import Item
+from gonogo.core.item import Item, Listed
 from gonogo.core.plan import Place
 
 EVERY = timedelta(minutes=5)
@@ -61,6 +63,17 @@ def looked(watch: Watch, *, live: bool, at: datetime) -> Watch:
     return watch.changed(looked_at=at, due_at=at + EVERY if goes_on else None, updated_at=at).next_version()
 
 
+STRAYS = "stray"
+"""The list of all instances that ran without an approval."""
+
+
+class StraySummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What the list of strays shows of one."""
+
+    id: str
+    at: datetime
+
+
 class Stray(Item, frozen=True, kw_only=True):
     """An instance that runs without an approval; it is told of once."""
 
@@ -68,6 +81,10 @@ class Stray(Item, frozen=True, kw_only=True):
 
     place: Place
     why: Why
+
+    def listed(self) -> Listed:
+        """Stand in the list of strays."""
+        return Listed(state=STRAYS, summary=StraySummary(id=self.id, at=self.at))
 
 
 def stray(told: event.InstanceUnapproved, place: Place, at: datetime) -> Stray:
