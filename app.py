@@ -222,6 +222,13 @@ def pointer(id: str) -> Any:  # noqa: A002
     return _pages().pointer(id)
 
 
+@app.route("/home", methods=["GET"])
+def home_page() -> Any:
+    """Show what waits for whoever signs in."""
+    request: Any = app.current_request
+    return _signed_in().home(request.context["path"])
+
+
 @app.route("/usage", methods=["GET"])
 def usage_page() -> Any:
     """Show what a month cost."""

@@ -215,6 +215,13 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="get",
+        path="/home",
+        summary="The page of what waits for whoever signs in, and of what they asked for.",
+        answer=None,
+        signed_in=False,
+    ),
+    Operation(
+        method="get",
         path="/usage",
         summary="The page of what a month cost: it signs in by itself, and asks this API.",
         answer=None,

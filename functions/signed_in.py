@@ -37,6 +37,12 @@ def usage(path: str) -> Response:
     return _page("usage", path, months=_months(gonogo().now()))
 
 
+@problem.answered
+def home(path: str) -> Response:
+    """GET /home: what waits for whoever signs in, and what they asked for. `path` is what was asked for."""
+    return _page("home", path)
+
+
 def _months(now: datetime) -> list[Month]:
     """Return the last months, newest first."""
     newest = now.year * 12 + now.month - 1

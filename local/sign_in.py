@@ -20,7 +20,7 @@ import msgspec
 from local.issuer import Issuer
 
 CLIENT: Final = "gonogo-pages"
-PAGES: Final = ("usage",)
+PAGES: Final = ("home", "usage")
 """The pages that sign in; a code is sent to one of them, and to nobody else."""
 AUTHORIZE: Final = "_local/authorize"
 EXCHANGE: Final = "_local/authorize/token"

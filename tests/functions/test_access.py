@@ -57,6 +57,7 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/decide"): OPEN,
     ("POST", "/decide"): (404,) * 7,
     ("GET", "/launches/{id}"): OPEN,
+    ("GET", "/home"): OPEN,
     ("GET", "/usage"): OPEN,
     ("GET", "/"): OPEN,
 }

@@ -48,10 +48,12 @@ def page_of_a_deployment(monkeypatch: pytest.MonkeyPatch) -> Show:
     """Give what shows the page of a deployment that is told how to sign in."""
 
     def show(sign_in: Any = CLIENT, path: str = "/usage") -> Response:
+        name = path.strip("/")
         told = {**ENVIRONMENT, "GONOGO_SIGN_IN": json.dumps(sign_in) if sign_in else ""}
         made = Gonogo(Settings.read(told), now=lambda: NOW)
         monkeypatch.setattr(bootstrap, "_installed", made)
-        return signed_in.usage(path)
+        shown: Response = getattr(signed_in, name)(path)
+        return shown
 
     return show
 
@@ -62,9 +64,10 @@ def policy(page: Response) -> dict[str, str]:
     return dict(part.split(" ", 1) for part in text.split("; "))
 
 
-def test_page_may_do_what_it_needs_and_no_more(show: Show) -> None:
+@pytest.mark.parametrize("path", ["/usage", "/home"])
+def test_page_may_do_what_it_needs_and_no_more(show: Show, path: str) -> None:
     """Whatever else got into the page could neither run, nor load, nor send the bearer anywhere."""
-    page = show()
+    page = show(path=path)
     found = Page(page.body)
     (script,), (style,) = found.inline["script"], found.inline["style"]
 
@@ -107,7 +110,7 @@ def test_page_has_nothing_but_what_a_client_may_know(show: Show) -> None:
 
 def test_page_loads_nothing_and_handles_nothing_inline(show: Show) -> None:
     """It works without anybody else's file, and no attribute is a script."""
-    for page in (show(), show(None)):
+    for page in (show(), show(None), show(path="/home"), show(None, "/home")):
         for tag, attributes in Page(page.body).elements:
             assert tag not in ("link", "iframe", "object", "embed", "base", "form")
             assert not {"src", "srcset", "style"} & set(attributes)
@@ -117,11 +120,12 @@ def test_page_loads_nothing_and_handles_nothing_inline(show: Show) -> None:
 
 def test_page_can_be_used_by_everybody(show: Show) -> None:
     """A language, one main heading, and a label for each control."""
-    page = Page(show().body)
-    tags = [tag for tag, _ in page.elements]
-    assert (tags.count("h1"), tags.count("main"), tags.count("title")) == (1, 1, 1)
-    labels = {a.get("for") for tag, a in page.elements if tag == "label"}
-    assert labels == {a["id"] for tag, a in page.elements if tag in ("select", "input")}
+    for path in ("/usage", "/home"):
+        page = Page(show(path=path).body)
+        tags = [tag for tag, _ in page.elements]
+        assert (tags.count("h1"), tags.count("main"), tags.count("title")) == (1, 1, 1)
+        labels = {a.get("for") for tag, a in page.elements if tag == "label"}
+        assert labels == {a["id"] for tag, a in page.elements if tag in ("select", "input")}
 
 
 def test_without_a_client_it_says_so_and_names_the_command(show: Show) -> None:
@@ -131,6 +135,7 @@ def test_without_a_client_it_says_so_and_names_the_command(show: Show) -> None:
         assert page.status_code == 200
         assert "not configured here" in page.body
         assert "gonogo bill --month 2026-02" in page.body
+        assert "gonogo inbox" in show(sign_in, "/home").body
         assert "<button" not in page.body
         assert "<script" not in page.body
         assert policy(page).keys() & {"script-src", "connect-src", "img-src"} == set()
@@ -146,8 +151,9 @@ def test_months_go_back_from_this_one(show: Show) -> None:
 
 def test_page_with_a_slash_too_many_is_moved(show: Show) -> None:
     """Its relative addresses, those of the API among them, would go astray."""
-    moved = show(path="/usage/")
-    assert (moved.status_code, moved.headers["Location"]) == (308, "../usage")
+    for name in ("usage", "home"):
+        moved = show(path=f"/{name}/")
+        assert (moved.status_code, moved.headers["Location"]) == (308, f"../{name}")
 
 
 def test_issuer_of_one_machine_needs_no_other_origin(show: Show) -> None:
