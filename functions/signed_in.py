@@ -22,6 +22,8 @@ from gonogo.bootstrap import gonogo
 
 MONTHS = 24
 """How many months can be chosen; the API and the command know those before, too."""
+PARTS = {"home": ("home",), "usage": ("sums", "usage")}
+"""The scripts of each page, beyond those of all."""
 
 
 class Month(NamedTuple):
@@ -57,7 +59,7 @@ def _style() -> Markup:
 
 @cache
 def _script(name: str) -> Markup:
-    return Markup().join(inline(f"page/{one}.js") for one in ("signed_in", "tables", name))
+    return Markup().join(inline(f"page/{one}.js") for one in ("signed_in", "tables", *PARTS[name]))
 
 
 def _page(name: str, path: str, **told: Any) -> Response:

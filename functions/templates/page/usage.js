@@ -1,8 +1,9 @@
 
-// What a month cost: the sums of each cost center, and of the chosen one a chart and its days.
+// What a month cost: a chart, the sum of each cost center, and the days of the chosen one or of all.
 {
-  const { ask, begin, part, tell } = person, { free, made, row, time } = tables;
-  let turn = 0, found = null, picture = null;
+  const { ask, begin, part, tell } = person, { free, made, row, time } = tables, { by } = sums;
+  const PARTS = ["drawn", "overview", "detail"];
+  let turn = 0, month = "", items = [], picture = null;
 
   // Does what was asked for last; what arrives for an earlier choice is dropped.
   const latest = job => async () => {
@@ -14,58 +15,68 @@
       if (mine === turn) tell(null);
     } catch (error) {
       if (mine !== turn) return;
-      clear();
+      hide();
       tell(error);
     } finally {
       if (mine === turn) part("usage").removeAttribute("aria-busy");
     }
   };
 
-  const clear = () => {
-    for (const id of ["chart", "overview", "detail"]) part(id).hidden = true;
+  const hide = () => {
+    for (const id of PARTS) part(id).hidden = true;
     part("said").textContent = "";
   };
 
-  const choose = (month, name) => `month=${encodeURIComponent(month)}&cost_center=${encodeURIComponent(name)}`;
+  const query = asked => new URLSearchParams(Object.entries(asked).filter(([, value]) => value));
 
-  const showCostCenter = async current => {
-    const one = found.cost_centers.find(each => each.cost_center === part("cost-center").value);
-    const chart = await (await ask(`v1/usage/chart?${choose(found.month, one.cost_center)}`)).blob();
+  // Reads a month whole: one that is long comes in parts.
+  const read = async asked => {
+    const found = [];
+    for (let cursor = null; cursor !== undefined;) {
+      const page = await (await ask(`v1/usage/summary?${query({ month: asked, cursor })}`)).json();
+      found.push(...page.items);
+      cursor = page.cursor || undefined;
+    }
+    return found;
+  };
+
+  const showChosen = async current => {
+    const name = part("cost-center").value, whose = name || "all cost centers";
+    const chart = await (await ask(`v1/usage/chart?${query({ month, cost_center: name })}`)).blob();
     if (!current()) return;
     if (picture) URL.revokeObjectURL(picture);
     picture = URL.createObjectURL(new Blob([chart], { type: "image/svg+xml" }));
     part("chart").src = picture;
-    part("chart").alt = `Cost per day of ${one.cost_center} in ${found.month}; the table has the same numbers.`;
-    part("days").replaceChildren(...one.days.map(each => row(
-      time(each.day, { weekday: "short", day: "numeric", month: "short" }), (each.seconds / 3600).toFixed(2), each.cost,
+    part("chart").alt = `Cost per day of ${whose} in ${month}; the tables have the same numbers.`;
+    const chosen = items.filter(item => !name || item.cost_center === name);
+    part("days").replaceChildren(...by(item => item.day, chosen).map(day => row(
+      time(day.name, { weekday: "short", day: "numeric", month: "short" }), day.hours, day.cost,
     )));
-    part("caption").replaceChildren("Each day of ", free(one.cost_center), `, in ${found.currency}`);
-    part("total").textContent = one.total;
-    part("sums").querySelectorAll("tr").forEach((line, at) => {
-      line.classList.toggle("chosen", found.cost_centers[at] === one);
-    });
-    for (const id of ["chart", "detail"]) part(id).hidden = false;
-    part("overview").hidden = found.cost_centers.length < 2;
+    part("caption").replaceChildren("Each day of ", free(whose));
+    const [all] = by(() => "", chosen);
+    part("hours").textContent = all.hours;
+    part("total").textContent = all.cost;
+    for (const line of part("sums").rows) line.classList.toggle("chosen", line.cells[0].textContent === name);
+    for (const id of PARTS) part(id).hidden = false;
     part("said").textContent = "";
   };
 
   const showMonth = async current => {
-    const month = part("month").value;
-    const summary = await (await ask(`v1/usage/summary?month=${encodeURIComponent(month)}`)).json();
+    const asked = part("month").value, found = await read(asked);
     if (!current()) return;
-    const names = summary.cost_centers.map(one => one.cost_center), before = part("cost-center").value;
-    found = summary;
-    part("cost-center").replaceChildren(...names.map(name => made("option", name, { value: name })));
-    part("cost-center").disabled = names.length === 0;
-    if (names.includes(before)) part("cost-center").value = before;
-    part("sums").replaceChildren(...summary.cost_centers.map(one => row(free(one.cost_center), one.total)));
-    part("sums-caption").textContent = `Each cost center, in ${summary.currency}`;
-    if (names.length) return showCostCenter(current);
-    clear();
+    [month, items] = [asked, found];
+    const centers = by(item => item.cost_center, items), before = part("cost-center").value;
+    part("cost-center").replaceChildren(made("option", "All cost centers", { value: "" }),
+      ...centers.map(one => made("option", one.name, { value: one.name })));
+    part("cost-center").value = centers.some(one => one.name === before) ? before : "";
+    part("cost-center").disabled = centers.length === 0;
+    part("sums").replaceChildren(...centers.map(one => row(free(one.name), one.hours, one.cost)));
+    if (centers.length) return showChosen(current);
+    hide();
     part("said").textContent = "Nothing was used in this month.";
   };
 
   part("month").addEventListener("change", latest(showMonth));
-  part("cost-center").addEventListener("change", latest(showCostCenter));
+  part("cost-center").addEventListener("change", latest(showChosen));
   begin(latest(showMonth));
 }
