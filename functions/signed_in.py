@@ -22,6 +22,8 @@ from gonogo.bootstrap import gonogo
 
 MONTHS = 24
 """How many months can be chosen; the API and the command know those before, too."""
+PAGES = {"home": "Your launches", "usage": "Usage"}
+"""The pages there are, by their paths."""
 PARTS = {"home": ("home",), "usage": ("sums", "usage")}
 """The scripts of each page, beyond those of all."""
 
@@ -74,4 +76,6 @@ def _page(name: str, path: str, **told: Any) -> Response:
         if sign_in
         else page_headers(style=style)
     )
-    return Response(body.render(style=style, script=script, sign_in=sign_in, **told), {**headers})
+    return Response(
+        body.render(style=style, script=script, sign_in=sign_in, page=name, pages=PAGES, **told), {**headers}
+    )

@@ -12,6 +12,9 @@ const sums = (() => {
     return `${amount < 0n ? "-" : ""}${digits.slice(0, -PLACES)}.${part}`;
   };
 
+  // The one currency of all items, which then need not name it one by one.
+  const only = items => (items.every(item => item.currency === items[0].currency) ? items[0].currency : "");
+
   // Adds up items by what `key` says of each, in the order of the keys; each currency has a sum of its own.
   const by = (key, items) => {
     const groups = new Map();
@@ -23,8 +26,8 @@ const sums = (() => {
     }
     return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, { seconds, amounts }]) => ({
       name, hours: (seconds / 3600).toFixed(2),
-      cost: [...amounts].map(([currency, amount]) => `${write(amount)} ${currency}`).join(" + "),
+      cost: [...amounts].map(([currency, amount]) => `${write(amount)}${only(items) ? "" : ` ${currency}`}`).join(" + "),
     }));
   };
-  return { by };
+  return { by, only };
 })();

@@ -1,7 +1,7 @@
 
 // What a month cost: a chart, the sum of each cost center, and the days of the chosen one or of all.
 {
-  const { ask, begin, part, tell } = person, { free, made, row, time } = tables, { by } = sums;
+  const { ask, begin, part, tell } = person, { free, made, row, time } = tables, { by, only } = sums;
   const PARTS = ["drawn", "overview", "detail"];
   let turn = 0, month = "", items = [], picture = null;
 
@@ -26,6 +26,8 @@
     for (const id of PARTS) part(id).hidden = true;
     part("said").textContent = "";
   };
+
+  const inCurrency = found => (only(found) ? `, in ${only(found)}` : "");
 
   const query = asked => new URLSearchParams(Object.entries(asked).filter(([, value]) => value));
 
@@ -52,7 +54,7 @@
     part("days").replaceChildren(...by(item => item.day, chosen).map(day => row(
       time(day.name, { weekday: "short", day: "numeric", month: "short" }), day.hours, day.cost,
     )));
-    part("caption").replaceChildren("Each day of ", free(whose));
+    part("caption").replaceChildren("Each day of ", free(whose), inCurrency(chosen));
     const [all] = by(() => "", chosen);
     part("hours").textContent = all.hours;
     part("total").textContent = all.cost;
@@ -70,12 +72,18 @@
       ...centers.map(one => made("option", one.name, { value: one.name })));
     part("cost-center").value = centers.some(one => one.name === before) ? before : "";
     part("cost-center").disabled = centers.length === 0;
+    part("sums-caption").textContent = `Each cost center${items.length ? inCurrency(items) : ""}`;
     part("sums").replaceChildren(...centers.map(one => row(free(one.name), one.hours, one.cost)));
     if (centers.length) return showChosen(current);
     hide();
     part("said").textContent = "Nothing was used in this month.";
   };
 
+  part("enlarge").addEventListener("click", () => {
+    const large = part("drawn").classList.toggle("large");
+    part("enlarge").setAttribute("aria-pressed", large);
+    part("drawn").tabIndex = large ? 0 : -1;
+  });
   part("month").addEventListener("change", latest(showMonth));
   part("cost-center").addEventListener("change", latest(showChosen));
   begin(latest(showMonth));
