@@ -5,6 +5,8 @@
   const MOST = 25;
   const moment = iso => time(iso, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
+  const monthly = price => `${price.monthly} ${price.currency} a month`;
+
   const called = (launch, ...more) => {
     const link = made("a", free(launch.name || launch.template), { href: `launches/${encodeURIComponent(launch.id)}` });
     const cell = document.createDocumentFragment();
@@ -14,11 +16,13 @@
   };
 
   const waiting = ({ gate, launch }) => row(
-    called(launch, `${gate.title}, asked by `, free(launch.requester.subject), ": ", free(launch.reason)),
-    `${launch.price.monthly} ${launch.price.currency}`,
+    called(launch, `${monthly(launch.price)}, gate ${gate.title}, asked by `, free(launch.requester.subject), ": ",
+      free(launch.reason)),
     gate.expires_at ? moment(gate.expires_at) : "",
   );
-  const asked = launch => row(called(launch, `${launch.monthly} ${launch.currency} a month`), launch.state, moment(launch.at));
+  const asked = launch => row(
+    called(launch, `${monthly(launch)}, asked `, moment(launch.at)), launch.state,
+  );
 
   const fill = (id, page, line, none) => {
     part(id).replaceChildren(...page.items.map(line));
