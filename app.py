@@ -36,6 +36,12 @@ def _api() -> Any:
     return api
 
 
+def _usage() -> Any:
+    from functions import usage
+
+    return usage
+
+
 def _pages() -> Any:
     from functions import pages
 
@@ -148,6 +154,30 @@ def terminate(id: str) -> Any:  # noqa: A002
 def decisions_by_token() -> Any:
     """Decide by token."""
     return _api().decide_by_token(app.current_request)
+
+
+@app.route("/v1/usage", methods=["GET"])
+def usage() -> Any:
+    """List usage records."""
+    return _usage().list_usage(app.current_request)
+
+
+@app.route("/v1/usage/summary", methods=["GET"])
+def usage_summary() -> Any:
+    """Add usage up by day."""
+    return _usage().sum_usage(app.current_request)
+
+
+@app.route("/v1/usage/chart", methods=["GET"])
+def usage_chart() -> Any:
+    """Draw usage by day."""
+    return _usage().draw_usage(app.current_request)
+
+
+@app.route("/v1/reports/{name}", methods=["GET"])
+def reports(name: str) -> Any:
+    """Report what ran, or did not, otherwise than approved."""
+    return _usage().report(app.current_request, name)
 
 
 @app.route("/v1/inbox", methods=["GET"])

@@ -1,4 +1,4 @@
-"""An instance, a stack or an execution has changed: note it with its day, of itself, then of its launch."""
+"""An instance, a stack or an execution has changed: note it with its day, with its launch, and of itself."""
 
 from __future__ import annotations
 

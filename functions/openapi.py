@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from functions import bodies
+from functions import bodies, usage_bodies
 from gonogo import __version__
+from gonogo.core.reports import Name
 from gonogo.core.states import State
 
 REFS = "#/components/schemas/{name}"
@@ -16,12 +17,13 @@ COMMANDS = ("cancel", "retry", "stop", "start", "terminate")
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one path; `answer` None means that it answers a page, not JSON."""
+    """One method of one path; `answer` None means that it answers no JSON, but `media`: a page, or a picture."""
 
     method: str
     path: str
     summary: str
     answer: type | None
+    media: str = "text/html"
     success: int = 200
     body: type | None = None
     query: tuple[str, ...] = ()
@@ -141,6 +143,37 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="get",
+        path="/v1/usage",
+        summary="List the usage records of a month, of all or of one cost center; `limit` counts instance days.",
+        answer=usage_bodies.UsagePage,
+        query=("month", "cost_center", "cursor", "limit"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/usage/summary",
+        summary="Add the usage of a month up by day, cost center and currency.",
+        answer=usage_bodies.UsageSums,
+        query=("month", "cost_center", "cursor"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/usage/chart",
+        summary="Draw the cost of a month by day.",
+        answer=None,
+        media="image/svg+xml",
+        query=("month", "cost_center"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/reports/{name}",
+        summary="Report what was approved and never ran, ran and was never approved, ran past its lease, or what"
+        " each launch cost against its estimate.",
+        answer=usage_bodies.ReportPage,
+        query=("month", "cursor", "limit"),
+        problems=(404,),
+    ),
+    Operation(
+        method="get",
         path="/v1/inbox",
         summary="List the gates that wait for whoever asks.",
         answer=bodies.InboxPage,
@@ -255,6 +288,17 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
         "description": "The same key and body give the same launch, however often they are sent.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     },
+    "month": {
+        "in": "query",
+        "required": True,
+        "description": "in UTC, such as 2026-11",
+        "schema": {"type": "string", "pattern": "^20[0-9]{2}-(0[1-9]|1[0-2])$"},
+    },
+    "cost_center": {
+        "in": "query",
+        "schema": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9 _.:/@+=-]{0,63}$"},
+    },
+    "name": {"in": "path", "required": True, "schema": {"type": "string", "enum": list(get_args(Name))}},
     "id": {"in": "path", "required": True, "schema": {"type": "string", "maxLength": 64}},
 }
 
@@ -310,7 +354,7 @@ def _operation(one: Operation) -> dict[str, Any]:
         made["responses"][str(status)] = {
             "description": "A problem.",
             "content": {"application/problem+json": {"schema": _ref(bodies.Problem)}}
-            if one.answer is not None
+            if one.answer is not None or one.path.startswith("/v1")
             else {"text/html": {}},
         }
     return made
@@ -338,13 +382,14 @@ def _problems(one: Operation) -> list[int]:
 
 
 def _parameters(one: Operation) -> Iterator[dict[str, Any]]:
-    for name in (*(["id"] if "{id}" in one.path else []), *one.query, *one.headers):
+    in_path = [name for name in ("id", "name") if f"{{{name}}}" in one.path]
+    for name in (*in_path, *one.query, *one.headers):
         yield {"name": name, **_PARAMETERS[name]}
 
 
 def _answer(one: Operation) -> dict[str, Any]:
     if one.answer is None:
-        return {"description": "A page.", "content": {"text/html": {}}}
+        return {"description": "As asked.", "content": {one.media: {}}}
     if one.answer is dict:
         return {
             "description": "This document.",

@@ -316,6 +316,28 @@ class Client:
         """Return a page of the gates that wait for whoever asks, each with its launch."""
         return self._ask("GET", "v1/inbox", params=_given(cursor=cursor, limit=limit))
 
+    def usage(
+        self,
+        month: str,
+        cost_center: str | None = None,
+        *,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Json:
+        """Return a page of a month's usage records, the newest day first; `limit` counts instance days."""
+        asked = _given(month=month, cost_center=cost_center, cursor=cursor, limit=limit)
+        return self._ask("GET", "v1/usage", params=asked)
+
+    def usage_sums(self, month: str, cost_center: str | None = None, *, cursor: str | None = None) -> Json:
+        """Return the sums of a month by day; where there is a cursor, those of the other parts are to be added."""
+        asked = _given(month=month, cost_center=cost_center, cursor=cursor)
+        return self._ask("GET", "v1/usage/summary", params=asked)
+
+    def report(self, name: str, month: str, *, cursor: str | None = None, limit: int | None = None) -> Json:
+        """Return a part of a report of a month; there may be more while there is a cursor."""
+        asked = _given(month=month, cursor=cursor, limit=limit)
+        return self._ask("GET", f"v1/reports/{checked_id(name)}", params=asked)
+
     def templates(self) -> list[Json]:
         """Return what may be asked for."""
         return _items(self._ask("GET", "v1/templates"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -57,8 +57,10 @@ class Items(Protocol):
             InvalidError: the cursor is none of ours.
         """
 
-    def in_state(self, summary: type[S], state: str, *, cursor: str | None, limit: int) -> Page:
-        """Return one page of the items in a state.
+    def in_state(
+        self, summary: type[S], state: str, *, cursor: str | None, limit: int, before: datetime | None = None
+    ) -> Page:
+        """Return one page of the items in a state; the first page may begin with what is older than `before`.
 
         Raises:
             InvalidError: the cursor is none of ours.
@@ -69,6 +71,33 @@ class Items(Protocol):
 
     def put_aside(self, kind: type[Item], id: str) -> list[Event]:  # noqa: A002
         """Return the events that were put aside from the item's history, oldest first."""
+
+
+class History(msgspec.Struct, frozen=True):
+    """All events of one item, oldest first."""
+
+    id: str
+    events: tuple[Event, ...]
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Some of the table: the histories of the items in it, how many rows it is, and where to go on."""
+
+    histories: tuple[History, ...]
+    rows: int
+    cursor: str | None
+
+
+class Histories(Protocol):
+    """Every item's history, part by part."""
+
+    def part(self, since: datetime, kinds: Collection[str], *, cursor: str | None, limit: int) -> Part:
+        """Return the next part: of these kinds of item, or of all; what has not changed since may be left out.
+
+        Raises:
+            InvalidError: the cursor is none of ours.
+            LaterError: it could not be read now.
+        """
 
 
 class Bus(Protocol):

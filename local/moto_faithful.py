@@ -7,7 +7,7 @@ the patch was written for. What they restore:
 - UpdateItem that creates an item makes one stream record; a write that changes nothing makes none.
 - Query reads one partition, instead of sorting the whole table.
 - RunInstances honours ClientToken: the same token adopts the instance, with other parameters it is refused.
-- EC2 keeps time by the clock that gonogo has here, which can jump.
+- EC2 keeps time by the clock that gonogo has here, which can jump; what is started again has another LaunchTime.
 - EventBridge matches by local/pattern.py and delivers by local/bus.py: disabled and scheduled rules do not
   fire on events, nothing in an event's text is substituted, and PutEvents never fails because a target did.
 """
@@ -249,6 +249,13 @@ def _run_instances(original: Original, response: InstanceResponse) -> Any:
 @instead_of(moto.ec2.models.instances, "utcnow", "7b8bb404c4f6dc02")
 def _ec2_now(_original: Original) -> datetime:
     return hooks.now().astimezone(UTC).replace(tzinfo=None)
+
+
+@instead_of(moto.ec2.models.instances.Instance, "start", "59967ab3c8e7deb1")
+def _start(original: Original, instance: Any) -> Any:
+    answer = original(instance)
+    instance.launch_time = moto.ec2.models.instances.utcnow()
+    return answer
 
 
 # EventBridge: our matcher, our delivery

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 SUMS = ("fault points", "pairs of faults", "orders of two")
-LINES = ("random steps", "small world")
+LINES = ("random steps", "small world", "lives of instances")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

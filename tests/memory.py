@@ -124,9 +124,11 @@ class Table:
         """Return one page of a feed."""
         return self._page(summary, "feed", feed, cursor, limit)
 
-    def in_state(self, summary: type[S], state: str, *, cursor: str | None, limit: int) -> Page:
+    def in_state(
+        self, summary: type[S], state: str, *, cursor: str | None, limit: int, before: datetime | None = None
+    ) -> Page:
         """Return one page of a state."""
-        return self._page(summary, "state", state, cursor, limit)
+        return self._page(summary, "state", state, cursor, limit, before)
 
     def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
         """Return what is due, the longest due first; here is one shard."""
@@ -152,8 +154,18 @@ class Table:
         """Return every item of a kind, as no function may."""
         return [_decoded(kind, row) for (name, _), row in self._rows.items() if name == kind.kind]
 
-    def _page(self, summary: type[S], index: str, value: str, cursor: str | None, limit: int) -> Page:
-        before = _position(cursor) if cursor is not None else "~"
+    def _page(
+        self,
+        summary: type[S],
+        index: str,
+        value: str,
+        cursor: str | None,
+        limit: int,
+        older_than: datetime | None = None,
+    ) -> Page:
+        before = f"{older_than.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if older_than is not None else "~"
+        if cursor is not None:
+            before = _position(cursor)
         with self._lock:
             rows = sorted(
                 (
@@ -334,7 +346,7 @@ class Identity:
 
 
 class Machine(msgspec.Struct, kw_only=True):
-    """One instance of the cloud."""
+    """One instance of the cloud; `began_at` and `changed_at` are when it was asked to start, and to stop."""
 
     id: str
     image: str
@@ -342,23 +354,32 @@ class Machine(msgspec.Struct, kw_only=True):
     region: str
     token: str
     tags: Mapping[str, str]
+    account: str | None = None
     state: InstanceState = "running"
+    on_its_way: bool = False
     began_at: datetime | None = None
     changed_at: datetime | None = None
+    runs: list[tuple[datetime, datetime | None]] = []
 
 
 class Cloud:
     """`ports.Engine`, `ports.Resolver` and `ports.Observer`: client tokens are honoured as EC2 does.
 
     The same token with the same parameters gives the same instances, with others it is a mismatch, which the
-    engine answers by looking for what the token made; instances start and stop at once, and say so.
+    engine answers by looking for what the token made; instances start and stop at once, and say so, unless they
+    are `hushed`. What has ended is shown for an hour.
     """
 
-    def __init__(self) -> None:
+    SHOWN = timedelta(hours=1)
+
+    def __init__(self, now: Callable[[], datetime] = lambda: BEGINNING) -> None:
         self.machines: dict[str, Machine] = {}
         self.heard: Callable[[Machine], None] = lambda _machine: None
+        self.hushed = False
+        self.hidden: set[str] = set()
         self.refusal: RefusedError | None = None
         self.images = {"/aws/service/newest": "ami-0123456789abcdef0"}
+        self._now = now
         self._by_token: dict[str, tuple[bytes, tuple[str, ...]]] = {}
 
     def resolve(
@@ -398,10 +419,13 @@ class Cloud:
                 image=plan.spec["image_id"],
                 kind=plan.spec["instance_type"],
                 region=plan.region,
+                account=plan.account.number if plan.account else None,
                 token=token,
                 tags=dict(tags),
+                began_at=self._now(),
+                runs=[(self._now(), None)],
             )
-            self.heard(self.machines[one])
+            self._tell(self.machines[one])
         return ids
 
     def find(self, plan: Plan, *, token: str) -> tuple[str, ...]:
@@ -429,14 +453,21 @@ class Cloud:
     def look(self, resource: str, place: Place) -> Seen | None:
         """Return a machine as it is."""
         one = self.machines.get(resource)
-        return _as_seen(one) if one is not None and one.region == place.region else None
+        return _as_seen(one) if one is not None and self._is_shown(one, place) else None
 
     def survey(self, place: Place, *, ours: bool) -> Iterator[Sequence[Seen]]:
-        """Return all machines of a region, two a page."""
-        here = [one for one in self.machines.values() if one.region == place.region]
+        """Return all machines of a place, two a page."""
+        here = [one for one in self.machines.values() if self._is_shown(one, place)]
         shown = [_as_seen(one) for one in here if not ours or "gonogo:launch" in one.tags]
         for start in range(0, len(shown), 2):
             yield shown[start : start + 2]
+
+    def _is_shown(self, one: Machine, place: Place) -> bool:
+        account = place.account.number if place.account else None
+        if (one.region, one.account) != (place.region, account) or one.id in self.hidden:
+            return False
+        ended_at = one.changed_at if one.state == "terminated" else None
+        return ended_at is None or self._now() - ended_at < self.SHOWN
 
     def _turn(self, plan: Plan, resources: Sequence[str], state: InstanceState) -> None:
         if self.refusal is not None:
@@ -455,7 +486,18 @@ class Cloud:
         """Turn one machine on or off, or let it end, whoever wants that."""
         machine = self.machines[instance]
         if machine.state != state:
+            if state == "running":
+                machine.began_at, machine.changed_at = self._now(), None
+                machine.runs.append((self._now(), None))
+            else:
+                machine.changed_at = self._now()
+                if machine.state == "running":
+                    machine.runs[-1] = (machine.runs[-1][0], self._now())
             machine.state = state
+            self._tell(machine)
+
+    def _tell(self, machine: Machine) -> None:
+        if not self.hushed:
             self.heard(machine)
 
 
@@ -463,7 +505,8 @@ def _as_seen(one: Machine) -> Seen:
     return Seen(
         id=one.id,
         kind=one.kind,
-        state=one.state,
+        state=None if one.on_its_way else one.state,
+        ending=one.on_its_way and one.state == "terminated",
         client_token=one.token,
         launch=one.tags.get("gonogo:launch"),
         image=one.image,
@@ -495,7 +538,7 @@ class Outside:
         self.clock = clock or Clock()
         self.epoch = 1
         self.table = Table()
-        self.cloud = Cloud()
+        self.cloud = Cloud(self.clock)
         self.sent_on = Bus()
         self.dead = DeadLetters()
         self.posted = Caller()

@@ -133,9 +133,12 @@ class Table:
         """Return one page of a feed: one query."""
         return self._page(summary, "feed", [feed], cursor, limit)
 
-    def in_state(self, summary: type[S], state: str, *, cursor: str | None, limit: int) -> Page:
+    def in_state(
+        self, summary: type[S], state: str, *, cursor: str | None, limit: int, before: datetime | None = None
+    ) -> Page:
         """Return one page of a state: one query a shard, merged."""
-        return self._page(summary, "state", [f"{state}#{shard}" for shard in range(SHARDS)], cursor, limit)
+        shards = [f"{state}#{shard}" for shard in range(SHARDS)]
+        return self._page(summary, "state", shards, cursor, limit, before)
 
     def due(self, now: datetime, limit: int) -> list[tuple[str, str]]:
         """Return what is due: one query a shard."""
@@ -184,8 +187,18 @@ class Table:
         self._call("put_item", _pk(item), key, attributes={"history": {"S": _json(oldest)}})
         return msgspec.structs.replace(item, history=kept)
 
-    def _page(self, summary: type[S], index: str, keys: list[str], cursor: str | None, limit: int) -> Page:
-        before = _read_cursor(cursor) if cursor is not None else None
+    def _page(
+        self,
+        summary: type[S],
+        index: str,
+        keys: list[str],
+        cursor: str | None,
+        limit: int,
+        older_than: datetime | None = None,
+    ) -> Page:
+        before = _instant(older_than) if older_than is not None else None
+        if cursor is not None:
+            before = _read_cursor(cursor)
         found = [
             self._call(
                 "query",

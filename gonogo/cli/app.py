@@ -9,7 +9,18 @@ import typer
 from typer.core import TyperGroup
 
 from gonogo import __version__
-from gonogo.cli import amendments, decisions, delegations, launches, policies, propose, reasons, screen
+from gonogo.cli import (
+    amendments,
+    billing,
+    decisions,
+    delegations,
+    launches,
+    policies,
+    propose,
+    reasons,
+    replay,
+    screen,
+)
 from gonogo.cli.desk import Desk, Exit
 from gonogo.client import ClientError
 
@@ -82,6 +93,9 @@ app.command("stop")(launches.stop)
 app.command("start")(launches.start)
 app.command("terminate")(launches.terminate)
 app.command("templates")(launches.templates)
+app.command("bill")(billing.bill)
+app.command("reports")(billing.report)
+app.command("replay")(replay.replay)
 app.add_typer(policy, name="policy")
 policy.command("check")(policies.check)
 policy.command("test")(policies.run_cases)

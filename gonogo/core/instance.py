@@ -30,7 +30,8 @@ def live_at(place: Place) -> str:
 class Instance(Item, frozen=True, kw_only=True):
     """An instance, or what else an engine made for one of our launches.
 
-    `hourly` is the price that was approved, for one of it; each start costs at least that of `least` seconds.
+    `hourly` is the price that was approved, for one of it; each start costs at least that of `least` seconds. What
+    has `vanished` is taken to have ended when it was last seen.
     """
 
     kind = "instance"
@@ -45,6 +46,7 @@ class Instance(Item, frozen=True, kw_only=True):
     account: Account | None = None
     image: str | None = None
     least: int = 0
+    vanished: bool = False
 
     @property
     def place(self) -> Place:
@@ -121,10 +123,16 @@ def seen(
     at: datetime,
     source: StopSource = "event",
 ) -> Instance:
-    """Record how it was seen; the very same instance where that is known already, or where it has ended."""
-    if state == "pending" or instance.state in (state, "terminated"):
+    """Record how it was seen; the very same instance where that is known already, or where it has ended.
+
+    Where it is known to be so, and came into the state later than was known, that is kept and not told again.
+    """
+    if state == "pending" or instance.state == "terminated":
         return instance
-    instance = instance.changed(state=state, changed_at=changed_at)
+    if state == instance.state:
+        later = changed_at > instance.changed_at
+        return instance.changed(changed_at=changed_at, updated_at=at).next_version() if later else instance
+    instance = instance.changed(state=state, changed_at=changed_at, vanished=source == "vanished")
     facts = msgspec.structs.asdict(metered(instance, launch))
     happened: event.InstanceData
     if state == "running":
@@ -134,3 +142,14 @@ def seen(
     else:
         happened = event.InstanceTerminated(**facts, changed_at=changed_at, stop_source=source)
     return instance.happened(at, happened).next_version()
+
+
+def found_again(instance: Instance, *, launch: Launch, at: datetime) -> Instance:
+    """Record that it had not ended when it was taken to have vanished; the very same instance where it was not."""
+    if not instance.vanished:
+        return instance
+    instance = instance.changed(state="running", vanished=False)
+    facts = msgspec.structs.asdict(metered(instance, launch))
+    return instance.happened(
+        at, event.InstanceStarted(**facts, changed_at=instance.changed_at)
+    ).next_version()

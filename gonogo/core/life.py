@@ -95,12 +95,16 @@ def observe(
 ) -> Launch:
     """Record how one of its instances was seen, and what state that makes of the launch.
 
-    The very same launch is returned where this was known, or where the launch is not live.
+    The very same launch is returned where this was known, or is older than what is known, or where the launch is
+    not live.
     """
     known = {one.id: one for one in launch.resources}
     if launch.state not in TABLE[Command.OBSERVE].leads or resource not in known:
         return launch
-    if known[resource].state in (state, "terminated"):
+    before = known[resource]
+    if before.state in (state, "terminated"):
+        return launch
+    if before.changed_at is not None and changed_at < before.changed_at:
         return launch
     launch = launch.changed(
         updated_at=at,

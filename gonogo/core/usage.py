@@ -10,7 +10,7 @@ Times are whole seconds, as EC2 tells them; amounts are exact decimals.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Literal
@@ -23,40 +23,46 @@ from gonogo.core.item import Item, Listed
 
 GRACE = timedelta(minutes=15)
 """How long after its end a day is recorded for what runs on: what is heard of late needs no correction by then."""
-STARTING = timedelta(minutes=10)
-"""How long after it was asked to start, as a look at it tells, an event that it runs may still be of that start."""
+SLOWEST = timedelta(hours=1)
+"""How long after it was asked to start or to stop, as a look tells, an event that it did is still of just that."""
+SKEW = timedelta(seconds=5)
+"""How much the clock of whoever looked may be behind that of EC2."""
 PLACES = Decimal("1e-10")
 DAY = timedelta(days=1)
 
-Source = Literal["event", "look", "vanished", "reported"]
-_SOURCES: dict[Source, StopSource] = {
+Source = Literal["refuted", "event", "reported", "look", "vanished"]
+SOURCES: Mapping[Source, StopSource] = {
     "event": "event",
+    "reported": "reported",
     "look": "reconciled",
     "vanished": "vanished",
-    "reported": "reported",
 }
+"""What a record calls whoever said that an interval ended."""
 _TOLD: tuple[Source, ...] = ("event", "reported")
+_TRUST: tuple[Source, ...] = ("refuted", "event", "reported", "look", "vanished")
+"""Whose word counts, of those who say the same of one second: the first."""
 
 
-class Sight(msgspec.Struct, frozen=True, order=True):
+class Sight(msgspec.Struct, frozen=True, order=True, array_like=True):
     """The instance was seen to have come into this state at that time, by an event, or by a look at it.
 
-    A look knows when it was asked to start or to stop, which is a little before it did: where an event tells
-    when it did, that counts.
+    An event says when it did. A look knows only when it was asked to, and that it had done so `by` the time of the
+    look; of one that is not there any more, only when it was last seen. So what an event says between these two
+    counts in its stead. What is `refuted` was taken for true, and is not.
     """
 
     at: datetime
     state: Literal["running", "stopped", "terminated"]
     source: Source
+    by: datetime | None = None
 
 
 class Interval(msgspec.Struct, frozen=True):
-    """It ran from `begin` until `end` (None: it runs on), says `source`; `told` whether an event said that it began."""
+    """It ran from `begin` until `end`, says `source`; None: it runs on."""
 
     begin: datetime
     end: datetime | None = None
     source: StopSource | None = None
-    told: bool = True
 
 
 class Carry(msgspec.Struct, frozen=True):
@@ -66,7 +72,7 @@ class Carry(msgspec.Struct, frozen=True):
     gone: bool = False
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One usage record of the day; `interval` is when its interval began. A correction's amounts are differences."""
 
     id: str
@@ -82,18 +88,23 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a list of usage shows of one instance's day."""
+    """What a list of usage shows of one instance's day; `cost` and `seconds` are those of all its records."""
 
     id: str
     instance: str
     launch: str
     day: str
+    cost_center: str
+    currency: str
+    seconds: int
+    cost: Decimal
 
 
 class UsageDay(Item, frozen=True, kw_only=True):
     """One instance's UTC day: what was seen, what is recorded; `handed` is what the next day was told of its end.
 
-    `least` is how many seconds each start is billed for at least.
+    `least` is how many seconds each start is billed for at least, `heard` the version of the day before that told
+    this one how it begins.
     """
 
     kind = "usage"
@@ -102,6 +113,7 @@ class UsageDay(Item, frozen=True, kw_only=True):
     facts: Metered
     least: int = 0
     carry: Carry = Carry()
+    heard: int = 0
     sights: tuple[Sight, ...] = ()
     records: tuple[Record, ...] = ()
     handed: Carry | None = None
@@ -142,11 +154,21 @@ class UsageDay(Item, frozen=True, kw_only=True):
         return intervals(self.carry, self.sights)[1]
 
     def listed(self) -> Listed:
-        """Stand in the bill of its cost center and month."""
+        """Stand in its cost center's bill of the month, and in everybody's, once there is something to bill."""
+        if not self.records:
+            return Listed()
         return Listed(
             feed=bill(self.facts.cost_center, self.month),
+            state=ran_in(self.month),
             summary=UsageSummary(
-                id=self.id, instance=self.facts.instance, launch=self.facts.launch, day=self.day
+                id=self.id,
+                instance=self.facts.instance,
+                launch=self.facts.launch,
+                day=self.day,
+                cost_center=self.facts.cost_center,
+                currency=self.facts.currency,
+                seconds=self.seconds,
+                cost=self.cost,
             ),
         )
 
@@ -156,9 +178,24 @@ def bill(cost_center: str, month: str) -> str:
     return f"bill#{cost_center}#{month}"
 
 
+def ran_in(month: str) -> str:
+    """Return the list of all usage of a month, whoever pays for it."""
+    return f"usage:{month}"
+
+
 def usage_id(instance: str, day: str) -> str:
     """Return the one id of an instance's day."""
     return canonical.name("u", instance, day)
+
+
+def day_before(day: UsageDay) -> str:
+    """Return the id of the same instance's day before."""
+    return usage_id(day.facts.instance, day_of(day.begin - DAY))
+
+
+def day_after(day: UsageDay) -> str:
+    """Return the id of the same instance's next day."""
+    return usage_id(day.facts.instance, day_of(day.end))
 
 
 def day_of(at: datetime) -> str:
@@ -185,6 +222,30 @@ def opened(facts: Metered, day: str, least: int, at: datetime) -> UsageDay:
     )
 
 
+def look(at: datetime, state: Literal["running", "stopped", "terminated"], now: datetime) -> Sight:
+    """Return what a look now says: it was asked to come into this state then, and has done so."""
+    at, now = to_the_second(at), to_the_second(now)
+    return Sight(at, state, "look", min(max(at, now) + SKEW, at + SLOWEST))
+
+
+def vanished(at: datetime) -> Sight:
+    """Return what it says that an instance is not there any more, which was there then."""
+    return Sight(to_the_second(at), "terminated", "vanished")
+
+
+def refutes(sight: Sight, other: Sight) -> bool:
+    """Tell whether, as `sight` is known, `other` is not true: it is not when it came into its state.
+
+    What an event says counts in the stead of what a look made of it; and what is seen later was not gone.
+    """
+    if other.source == "vanished":
+        return sight.at > other.at and sight.source not in ("vanished", "refuted")
+    if other.source != "look" or sight.source not in _TOLD or other.by is None:
+        return False
+    same = sight.state == other.state or (sight.state, other.state) == ("stopped", "terminated")
+    return same and other.at <= sight.at <= other.by
+
+
 def intervals(carry: Carry, sights: Iterable[Sight]) -> tuple[list[Interval], Carry]:
     """Return the intervals that follow from what was seen, and what is so at the end.
 
@@ -193,31 +254,32 @@ def intervals(carry: Carry, sights: Iterable[Sight]) -> tuple[list[Interval], Ca
     """
     found: list[Interval] = []
     running, gone = carry.running, carry.gone
-    for sight in _in_order(carry, sights):
+    for sight in _in_order(carry, _that_count(sights)):
         if gone:
             break
         if sight.state != "running":
             if running is not None:
-                found.append(Interval(running.begin, sight.at, _SOURCES[sight.source], running.told))
-            elif found and _tells_better(found[-1], sight):
-                found[-1] = Interval(found[-1].begin, sight.at, _SOURCES[sight.source], found[-1].told)
+                found.append(Interval(running.begin, sight.at, SOURCES[sight.source]))
             running, gone = None, sight.state == "terminated"
         elif running is None:
-            running = Interval(sight.at, told=sight.source in _TOLD)
-        elif not running.told and sight.source in _TOLD and sight.at - running.begin <= STARTING:
             running = Interval(sight.at)
         elif sight.at > running.begin:
-            found.append(Interval(running.begin, sight.at, "reconciled", running.told))
-            running = Interval(sight.at, told=sight.source in _TOLD)
+            found.append(Interval(running.begin, sight.at, "reconciled"))
+            running = Interval(sight.at)
     if running is not None:
         found.append(running)
     return found, Carry(running, gone)
 
 
-def _tells_better(last: Interval, sight: Sight) -> bool:
-    """Tell whether an event says when that stop was done which a look only knew to be asked for."""
-    soon = last.end is not None and sight.at - last.end <= STARTING
-    return soon and last.source == "reconciled" and sight.source in _TOLD
+def _that_count(sights: Iterable[Sight]) -> list[Sight]:
+    """Return the sights that nothing else refutes."""
+    known = list(sights)
+    return [
+        one
+        for one in known
+        if one.source != "refuted"
+        and (one.source in _TOLD or not any(refutes(other, one) for other in known))
+    ]
 
 
 def _in_order(carry: Carry, sights: Iterable[Sight]) -> Iterator[Sight]:
@@ -240,25 +302,29 @@ def _in_order(carry: Carry, sights: Iterable[Sight]) -> Iterator[Sight]:
 def seen(day: UsageDay, sights: Sequence[Sight], at: datetime) -> UsageDay:
     """Record what was seen on the day; the very same day where all of it is known."""
     known = {(one.at, one.state): one for one in day.sights}
-    new = [
-        one
-        for one in sights
-        if day_of(one.at) == day.day
-        and ((one.at, one.state) not in known or _says_more(one, known[one.at, one.state]))
-    ]
-    if not new:
+    merged = dict(known)
+    for one in sights:
+        if day_of(one.at) == day.day:
+            before = merged.get((one.at, one.state))
+            merged[one.at, one.state] = one if before is None else _truer(before, one)
+    if merged == known:
         return day
-    merged = {**known, **{(one.at, one.state): one for one in new}}
     return _recorded(day.changed(sights=tuple(sorted(merged.values()))), at)
 
 
-def _says_more(new: Sight, old: Sight) -> bool:
-    return new.source in _TOLD and old.source not in _TOLD
+def _truer(one: Sight, other: Sight) -> Sight:
+    """Return whose word counts; of several looks, the first."""
+    return min(one, other, key=lambda this: (_TRUST.index(this.source), this.by or this.at))
 
 
-def carried(day: UsageDay, carry: Carry, at: datetime) -> UsageDay:
-    """Record how the day begins; the very same day where that is known."""
-    return day if carry == day.carry else _recorded(day.changed(carry=carry), at)
+def refuted(day: UsageDay, by: Sight) -> list[Sight]:
+    """Return, as refuted, what the day takes for true and this sight, of another day, refutes."""
+    return [Sight(one.at, one.state, "refuted") for one in day.sights if refutes(by, one)]
+
+
+def carried(day: UsageDay, carry: Carry, version: int, at: datetime) -> UsageDay:
+    """Record how the day begins, as that version of the day before says; the very same day where that is no news."""
+    return day if version <= day.heard else _recorded(day.changed(carry=carry, heard=version), at)
 
 
 def handed_on(day: UsageDay, leaves: Carry, at: datetime) -> UsageDay:
@@ -268,7 +334,7 @@ def handed_on(day: UsageDay, leaves: Carry, at: datetime) -> UsageDay:
 
 def is_to_hand_on(day: UsageDay, at: datetime) -> bool:
     """Tell whether the day is over, and the next does not know how it ended."""
-    return at >= day.end + GRACE and _has_news(day)
+    return day.due_at is not None and at >= day.due_at and day.leaves != day.handed
 
 
 def _has_news(day: UsageDay) -> bool:
@@ -278,12 +344,17 @@ def _has_news(day: UsageDay) -> bool:
 
 
 def _recorded(day: UsageDay, at: datetime) -> UsageDay:
-    """Return the day with a record for whatever its records do not say yet, and its alarm set: its next version."""
-    over = at >= day.end + GRACE
+    """Return the day with a record for whatever its records do not say yet, and its alarm set: its next version.
+
+    An alarm that has rung is not taken off before the next day has been told: who heard it may be telling it now
+    how the day ended as it was known before.
+    """
+    over = day.handed is not None or at >= day.end + GRACE
     slices = dict(_slices(day, over=over))
     for begin in dict.fromkeys((*slices, *(one.interval for one in day.records))):
         day = _corrected(day, begin, slices.get(begin), at)
-    due_at = max(day.end + GRACE, at) if _has_news(day) else None
+    rings = day.due_at is not None and day.due_at <= at and day.leaves != day.handed
+    due_at = max(day.end + GRACE, at) if _has_news(day) or rings else None
     return day.changed(due_at=due_at, updated_at=at).next_version()
 
 
@@ -339,7 +410,12 @@ def _corrected(day: UsageDay, begin: datetime, now: _Slice | None, at: datetime)
         stop_source=now.interval.source if now else None,
         at=at,
     )
-    told = event.UsageRecorded(
+    return day.changed(records=(*day.records, record)).happened(at, told(day, record))
+
+
+def told(day: UsageDay, record: Record) -> event.UsageRecorded:
+    """Return what is told of a record: all that a biller needs of it."""
+    return event.UsageRecorded(
         **msgspec.structs.asdict(day.facts),
         record=record.id,
         corrects=record.corrects,
@@ -352,4 +428,3 @@ def _corrected(day: UsageDay, begin: datetime, now: _Slice | None, at: datetime)
         cost=record.cost,
         stop_source=record.stop_source,
     )
-    return day.changed(records=(*day.records, record)).happened(at, told)

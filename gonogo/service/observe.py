@@ -1,4 +1,4 @@
-"""Note what became of an instance: with its day for the bill, then of the instance, then of its launch."""
+"""Note what became of an instance: with its day for the bill, then with its launch, then of the instance itself."""
 
 from __future__ import annotations
 
@@ -12,23 +12,16 @@ from gonogo.core import life
 from gonogo.core import usage as metering
 from gonogo.core import watch as watches
 from gonogo.core.errors import ItemExistsError, LaterError
-from gonogo.core.event import StopSource
 from gonogo.core.instance import Instance
 from gonogo.core.launch import Launch
-from gonogo.core.plan import Place
+from gonogo.core.plan import Place, PriceTable
 from gonogo.core.states import State
-from gonogo.core.usage import Sight, Source
+from gonogo.core.usage import Sight
 from gonogo.core.watch import Watch
-from gonogo.ports import Outside, Seen
+from gonogo.ports import Observer, Outside, Seen
 from gonogo.service import budgets, saving, usage
 
 Said = Literal["running", "stopped", "terminated"]
-_STOPS: dict[Source, StopSource] = {
-    "event": "event",
-    "look": "reconciled",
-    "vanished": "vanished",
-    "reported": "reported",
-}
 _TOLD: dict[str, Said] = {
     "launch.started": "running",
     "launch.stopped": "stopped",
@@ -51,20 +44,28 @@ def observe(
     When it said so is taken from the message, which only AWS can have sent; what is so now, from the engine.
 
     Raises:
-        LaterError: it is ours, but the launcher has not recorded it yet; or it could not be looked at.
+        LaterError: it is ours, but the launcher has not recorded it yet; or it could not be looked at; or it is shown
+            in a state that it can't be in if that is true.
     """
     known = outside.items.get(Instance, resource)
     place = known.place if known is not None else _place(outside, account, region)
     eyes = outside.observer(known.engine if known is not None else engine)
     seen = eyes.look(resource, place) if eyes is not None else None
-    launch = launch_of(outside, resource, known, seen)
+    launch = launch_of(outside, resource, known, seen, place)
     if launch is None:
         return
-    now = outside.now()
-    at = metering.to_the_second(min(max(said_at, launch.cleared_at or launch.at), now))
-    if seen is not None and seen.state is None and said == "terminated" and not seen.ending:
-        return
+    if seen is not None and _contradicts(seen, said, said_at):
+        raise LaterError(f"{resource} is said to be {said}, and is shown as {seen.state or 'on its way'}")
+    at = metering.to_the_second(max(said_at, launch.at))
     note(outside, resource, known, launch, seen, [Sight(at, said, "event")])
+
+
+def _contradicts(seen: Seen, said: Said, said_at: datetime) -> bool:
+    """Tell whether what is shown can't be if that was said in truth: it ran on, or what is gone is there."""
+    if said == "terminated":
+        return seen.state != "terminated" and not seen.ending
+    runs_on = seen.state == "running" and seen.began_at is not None and seen.began_at < said_at
+    return said == "stopped" and runs_on
 
 
 def launched(outside: Outside, launch_id: str) -> None:
@@ -74,12 +75,12 @@ def launched(outside: Outside, launch_id: str) -> None:
         LaterError: a resource could not be looked at now.
     """
     launch = outside.items.get(Launch, launch_id)
-    if launch is None or launch.started_at is None or launch.question.plan.engine == "ec2":
+    if launch is None or not launch.resources or launch.question.plan.engine == "ec2":
         return
     eyes = outside.observer(launch.question.plan.engine)
     for one in launch.resources:
-        known = outside.items.get(Instance, one.id)
         if eyes is None:
+            known = outside.items.get(Instance, one.id)
             told = [
                 Sight(metering.to_the_second(event.at), _TOLD[event.type], "reported")
                 for event in launch.history
@@ -87,7 +88,20 @@ def launched(outside: Outside, launch_id: str) -> None:
             ]
             note(outside, one.id, known, launch, None, told)
         else:
-            note(outside, one.id, known, launch, eyes.look(one.id, launch.question.plan.place), [])
+            looked_at(outside, eyes, one.id, launch)
+
+
+def looked_at(outside: Outside, eyes: Observer, resource: str, launch: Launch) -> None:
+    """Record what a look at a launch's resource says.
+
+    Raises:
+        LaterError: it is not shown yet, or could not be looked at now.
+    """
+    known = outside.items.get(Instance, resource)
+    seen = eyes.look(resource, launch.question.plan.place)
+    if seen is None and known is None:
+        raise LaterError(f"{resource} of launch {launch.id} is not shown yet")
+    note(outside, resource, known, launch, seen, [])
 
 
 def note(
@@ -107,16 +121,29 @@ def note(
     instance = known if known is not None else _first_seen(outside, resource, launch, seen, now)
     if instance is None:
         return
+    again: list[Sight] = []
+    if instance.vanished and (seen is not None or any(one.at > instance.changed_at for one in told)):
+        again = [Sight(instance.changed_at, "terminated", "refuted")]
+        instance = instances.found_again(instance, launch=launch, at=now)
     sights = [*told, *_seen_too(instance, launch, told, seen, now)]
-    if not sights:
+    if not sights and not again:
         return
-    usage.note(outside, instances.metered(instance, launch), instance.least, sights)
-    instance = _kept(outside, known, instance, launch, sights, now)
-    if resource in launch.rolled_back:
-        return
+    usage.note(outside, instances.metered(instance, launch), instance.least, [*again, *sights])
+    turned = _turned(instance, launch, sights, now)
+    if resource not in launch.rolled_back:
+        _tell_launch(outside, launch, turned, now)
+    _keep(outside, known, turned, launch, sights, now)
+
+
+def _tell_launch(outside: Outside, launch: Launch, instance: Instance, now: datetime) -> None:
+    """Record with its launch how a resource is now.
+
+    Raises:
+        LaterError: the launcher has not recorded the resource yet.
+    """
     if launch.state is State.LAUNCHING:
-        raise LaterError(f"launch {launch.id} has not recorded instance {resource} yet")
-    state, changed_at = instance.state, instance.changed_at
+        raise LaterError(f"launch {launch.id} has not recorded instance {instance.id} yet")
+    resource, state, changed_at = instance.id, instance.state, instance.changed_at
     ended = saving.change(
         outside.items,
         launch,
@@ -126,8 +153,10 @@ def note(
         budgets.release(outside, ended)
 
 
-def launch_of(outside: Outside, resource: str, known: Instance | None, seen: Seen | None) -> Launch | None:
-    """Return the launch that made the resource: on its own record, or by tag and client token both."""
+def launch_of(
+    outside: Outside, resource: str, known: Instance | None, seen: Seen | None, place: Place
+) -> Launch | None:
+    """Return the launch that made the resource: on its own record, or by tag, client token and place together."""
     if known is not None:
         return outside.items.get(Launch, known.launch)
     if seen is None or seen.launch is None:
@@ -137,7 +166,8 @@ def launch_of(outside: Outside, resource: str, known: Instance | None, seen: See
         return None
     if resource in launch.rolled_back or any(one.id == resource for one in launch.resources):
         return launch
-    if launch.state is State.LAUNCHING and launch.made_with(seen.client_token):
+    there = watches.id_of(launch.question.plan.place) == watches.id_of(place)
+    if there and launch.state is State.LAUNCHING and launch.made_with(seen.client_token):
         return launch
     return None
 
@@ -155,12 +185,8 @@ def _first_seen(
     plan = launch.plan
     if seen is None and not any(one.id == resource for one in launch.resources):
         return None
-    kind = seen.kind if seen is not None else plan.units[0].kind if plan.units else plan.engine
     prices = outside.policies.pinned(launch.bundle).prices
-    priced = {unit.kind for unit in plan.units}
-    hourly = Decimal(0)
-    if priced:
-        hourly = prices.of_unit(plan.engine, plan.region, kind if kind in priced else plan.units[0].kind)
+    kind, hourly = _priced(launch, prices, seen.kind if seen is not None else None)
     return instances.first_seen(
         id=resource,
         launch=launch,
@@ -170,6 +196,26 @@ def _first_seen(
         image=seen.image if seen is not None else None,
         least=prices.least(plan.engine),
     )
+
+
+def approved_kinds(launch: Launch) -> list[str]:
+    """Return the kinds of unit that were approved: of the choice that was made, then of the others."""
+    plan = launch.question.plan
+    units = (launch.plan.units, plan.units, *(one.units for one in plan.choices))
+    return list(dict.fromkeys(unit.kind for some in units for unit in some))
+
+
+def _priced(launch: Launch, prices: PriceTable, kind: str | None) -> tuple[str, Decimal]:
+    """Return as what the resource was approved, and at what price an hour.
+
+    An instance that has become another type was approved as what it was; what is no unit is all of them.
+    """
+    plan, approved = launch.plan, approved_kinds(launch)
+    if kind in approved or (plan.engine == "ec2" and approved):
+        name = kind if kind is not None and kind in approved else approved[0]
+        return name, prices.of_unit(plan.engine, plan.region, name)
+    whole = (prices.of_unit(plan.engine, plan.region, one.kind) * one.quantity for one in plan.units)
+    return kind or plan.engine, sum(whole, Decimal(0))
 
 
 def _turned(instance: Instance, launch: Launch, sights: Iterable[Sight], now: datetime) -> Instance:
@@ -182,7 +228,7 @@ def _turned(instance: Instance, launch: Launch, sights: Iterable[Sight], now: da
                 state=one.state,
                 changed_at=one.at,
                 at=now,
-                source=_STOPS[one.source],
+                source=metering.SOURCES[one.source],
             )
     return instance
 
@@ -194,41 +240,52 @@ def _seen_too(
     if seen is None or seen.state is None or seen.state == "pending" or instance.state == "terminated":
         return []
     found: list[Sight] = []
-    if seen.began_at is not None:
-        began_at = metering.to_the_second(seen.began_at)
+    began_at = _no_later(seen.began_at, launch, now)
+    if began_at is not None:
         is_told = any(one.state == "running" and one.at >= began_at for one in told)
         is_new = instance.state == "pending" or began_at > metering.to_the_second(instance.changed_at)
         if is_new and not is_told:
-            found.append(Sight(began_at, "running", "look"))
+            found.append(metering.look(began_at, "running", now))
     after = _turned(instance, launch, [*told, *found], now)
     if seen.state == after.state:
         return found
     if seen.state == "running":
-        if seen.began_at is None:
-            found.append(Sight(metering.to_the_second(now), "running", "look"))
-        return found
-    ended_at = metering.to_the_second(max(seen.changed_at or now, after.changed_at))
-    return [*found, Sight(ended_at, seen.state, "look")]
+        return found if began_at is not None else [metering.look(now, "running", now)]
+    changed_at = _no_later(seen.changed_at, launch, now)
+    if changed_at is None or (began_at is not None and changed_at < began_at):
+        changed_at = now  # it says when it was stopped before, or nothing: it is so now at the latest
+    ended_at = changed_at if after.state == "pending" else max(changed_at, after.changed_at)
+    return [*found, metering.look(ended_at, seen.state, now)]
 
 
-def _kept(
+def _no_later(at: datetime | None, launch: Launch, now: datetime) -> datetime | None:
+    """Return a time that a look tells, to the second: not before the launch was asked for, and not after now."""
+    return None if at is None else metering.to_the_second(min(max(at, launch.at), now))
+
+
+def _keep(
     outside: Outside,
     known: Instance | None,
-    instance: Instance,
+    turned: Instance,
     launch: Launch,
     sights: Sequence[Sight],
     now: datetime,
-) -> Instance:
-    """Save the instance after these sights.
+) -> None:
+    """Save the instance after these sights: last of all, so that what is known of it is known everywhere.
 
     Raises:
         LaterError: another just recorded it for the first time.
     """
     if known is not None:
-        return saving.change(outside.items, known, lambda this: _turned(this, launch, sights, now))
-    made = _turned(instance, launch, sights, now)
+        found = known.vanished and not turned.vanished
+
+        def command(this: Instance) -> Instance:
+            again = instances.found_again(this, launch=launch, at=now) if found else this
+            return _turned(again, launch, sights, now)
+
+        saving.change(outside.items, known, command)
+        return
     try:
-        outside.items.add(made if made.version else made.next_version())
+        outside.items.add(turned if turned.version else turned.next_version())
     except ItemExistsError:
-        raise LaterError(f"instance {instance.id} was just recorded by another") from None
-    return made
+        raise LaterError(f"instance {turned.id} was just recorded by another") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gonogo.core import event
 from gonogo.core import instance as instances
@@ -12,7 +12,7 @@ from gonogo.core.errors import ItemExistsError, LaterError, VersionConflictError
 from gonogo.core.instance import Instance, InstanceSummary
 from gonogo.core.launch import Launch
 from gonogo.core.plan import Plan
-from gonogo.core.usage import Sight, to_the_second
+from gonogo.core.usage import Sight, to_the_second, vanished
 from gonogo.core.watch import Stray, Watch, Why
 from gonogo.ports import Outside, Seen
 from gonogo.service import observe, saving
@@ -37,6 +37,7 @@ def look_over(outside: Outside, watch_id: str) -> bool:
 
     Raises:
         LaterError: it could not be looked over now; its alarm stays.
+        ExceptionGroup: some of what is there could not be noted; everything else was, and the next look tries again.
     """
     watch = outside.items.get(Watch, watch_id)
     now = outside.now()
@@ -46,16 +47,32 @@ def look_over(outside: Outside, watch_id: str) -> bool:
     eyes = outside.observer("ec2")
     assert eyes is not None  # noqa: S101 - ec2 always has eyes
     shown: set[str] = set()
+    errors: list[Exception] = []
     for page in eyes.survey(watch.place, ours=not outside.scans):
         shown |= {one.id for one in page}
-        _compared(outside, watch, page)
+        errors += _compared(outside, watch, page)
     for one in live:
         if one.id not in shown:
-            _looked_for(outside, watch, one)
-    after = watches.looked(watch, live=bool(live) or bool(_live(outside, watch)), at=now)
+            errors += _errors_of(lambda this=one: _looked_for(outside, watch, this), one.id)  # type: ignore[misc]
+    goes_on = bool(live) or now < watch.until or bool(_live(outside, watch))
+    after = watches.looked(watch, live=goes_on, at=now)
     with contextlib.suppress(VersionConflictError):
         outside.items.save(watch, after)
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} things could not be noted", errors)
     return True
+
+
+def _errors_of(work: Callable[[], None], resource: str) -> list[Exception]:
+    """Do it, and return what went wrong: one thing strands no other. What will be known later is no error."""
+    try:
+        work()
+    except LaterError:
+        return []
+    except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be looked at
+        error.add_note(f"while looking at {resource}")
+        return [error]
+    return []
 
 
 def _live(outside: Outside, watch: Watch) -> list[InstanceSummary]:
@@ -72,19 +89,46 @@ def _live(outside: Outside, watch: Watch) -> list[InstanceSummary]:
             return found
 
 
-def _compared(outside: Outside, watch: Watch, page: Sequence[Seen]) -> None:
-    """Note of each instance what is not known of it; tell of those that nobody approved."""
+def _compared(outside: Outside, watch: Watch, page: Sequence[Seen]) -> list[Exception]:
+    """Note of each instance what is not known of it; tell of those that nobody approved. Return what went wrong."""
     known = saving.load_many(outside.items, Instance, [one.id for one in page])
-    for seen in page:
+    strays: list[tuple[Seen, Why]] = []
+    errors: list[Exception] = []
+
+    def one(seen: Seen) -> None:
         instance = known.get(seen.id)
-        launch = observe.launch_of(outside, seen.id, instance, seen) if not _agrees(instance, seen) else None
+        why = _why(outside, watch, instance, seen)
+        if why is not None:
+            strays.append((seen, why))
+
+    for seen in page:
+        errors += _errors_of(lambda this=seen: one(this), seen.id)  # type: ignore[misc]
+    told = saving.load_many(outside.items, Stray, [seen.id for seen, _ in strays])
+    for seen, why in strays:
+        if seen.id not in told:
+            _stray(outside, watch, seen, why)
+    return errors
+
+
+def _why(outside: Outside, watch: Watch, instance: Instance | None, seen: Seen) -> Why | None:
+    """Note what is not known of an instance, and return why it runs without an approval; None where it does not."""
+    runs = seen.state != "terminated" and not seen.ending
+    if instance is None:
+        launch = observe.launch_of(outside, seen.id, None, seen, watch.place)
+        if launch is None:
+            return _whose(outside, seen) if runs else None
+        with contextlib.suppress(LaterError):  # the launcher has not recorded it yet: the next look finds it
+            observe.note(outside, seen.id, None, launch, seen, [])
+        return "changed" if runs and seen.kind not in observe.approved_kinds(launch) else None
+    if not _agrees(instance, seen):
+        launch = observe.launch_of(outside, seen.id, instance, seen, watch.place)
         if launch is not None:
-            with contextlib.suppress(LaterError):  # not recorded by the launcher yet: the next look finds it
-                observe.note(outside, seen.id, instance, launch, seen, [])
-        if instance is not None and seen.kind != instance.instance_type and seen.state != "terminated":
-            _stray(outside, watch, seen, "changed")
-        elif instance is None and launch is None and seen.state != "terminated" and not seen.ending:
-            _stray(outside, watch, seen, _why(outside, seen))
+            observe.note(outside, seen.id, instance, launch, seen, [])
+    if not runs:
+        return None
+    if instance.state == "terminated":
+        return "not_of_launch"
+    return "changed" if seen.kind != instance.instance_type else None
 
 
 def _agrees(instance: Instance | None, seen: Seen) -> bool:
@@ -93,8 +137,10 @@ def _agrees(instance: Instance | None, seen: Seen) -> bool:
         return False
     if seen.state in (None, "pending"):
         return True
+    if instance.state == "terminated":
+        return not instance.vanished
     later = seen.began_at is not None and to_the_second(seen.began_at) > to_the_second(instance.changed_at)
-    return instance.state == "terminated" or (instance.state == seen.state and not later)
+    return instance.state == seen.state and not later
 
 
 def _looked_for(outside: Outside, watch: Watch, one: InstanceSummary) -> None:
@@ -104,7 +150,7 @@ def _looked_for(outside: Outside, watch: Watch, one: InstanceSummary) -> None:
     if instance is None or eyes is None:
         return
     seen = eyes.look(one.id, watch.place)
-    launch = observe.launch_of(outside, one.id, instance, seen)
+    launch = observe.launch_of(outside, one.id, instance, seen, watch.place)
     if launch is None:
         return
     told: list[Sight] = []
@@ -112,12 +158,11 @@ def _looked_for(outside: Outside, watch: Watch, one: InstanceSummary) -> None:
         if outside.now() - instance.at < watches.EVERY:
             return  # EC2 may not show yet what is so new (EC2 API reference, "Eventual consistency")
         last = max(watch.looked_at or instance.changed_at, instance.changed_at)
-        told = [Sight(to_the_second(last), "terminated", "vanished")]
-    with contextlib.suppress(LaterError):
-        observe.note(outside, one.id, instance, launch, seen, told)
+        told = [vanished(last)]
+    observe.note(outside, one.id, instance, launch, seen, told)
 
 
-def _why(outside: Outside, seen: Seen) -> Why:
+def _whose(outside: Outside, seen: Seen) -> Why:
     if seen.launch is None:
         return "untagged"
     return "not_of_launch" if outside.items.get(Launch, seen.launch) is not None else "no_launch"
@@ -125,8 +170,6 @@ def _why(outside: Outside, seen: Seen) -> Why:
 
 def _stray(outside: Outside, watch: Watch, seen: Seen, why: Why) -> None:
     """Tell, once, of an instance that runs without an approval."""
-    if outside.items.get(Stray, seen.id) is not None:
-        return
     account = watch.place.account
     told = event.InstanceUnapproved(
         instance=seen.id,

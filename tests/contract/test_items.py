@@ -490,6 +490,15 @@ def test_a_list_shows_an_item_as_it_is_now_and_where_it_was(items: Items, name: 
     assert page.items == (Shown("t-2", "2"), Shown("t-1", "1"), Shown("t-0", "changed"))
 
 
+def test_a_state_can_be_read_from_a_moment_back(items: Items) -> None:
+    """A report of an old month must not read through all that came after it; the moment itself is left out."""
+    expected = filled(items, **listed("state"))
+    first = items.in_state(Shown, "mine", cursor=None, limit=2, before=AT + 4 * HOUR)
+    rest = items.in_state(Shown, "mine", cursor=first.cursor, limit=100, before=AT + 4 * HOUR)
+    assert shown(first) + shown(rest) == expected[3:]
+    assert shown(items.in_state(Shown, "mine", cursor=None, limit=9, before=AT)) == []
+
+
 def test_an_empty_list_has_no_cursor(items: Items) -> None:
     """Nothing is a whole page."""
     for ask in LISTS.values():

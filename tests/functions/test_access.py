@@ -45,6 +45,10 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "/v1/launches/{id}/start"): BEGUN_ONLY,
     ("POST", "/v1/launches/{id}/terminate"): BEGUN_ONLY,
     ("POST", "/v1/decisions"): (404,) * 7,
+    ("GET", "/v1/usage"): KNOWN,
+    ("GET", "/v1/usage/summary"): KNOWN,
+    ("GET", "/v1/usage/chart"): KNOWN,
+    ("GET", "/v1/reports/{name}"): KNOWN,
     ("GET", "/v1/inbox"): KNOWN,
     ("GET", "/v1/templates"): KNOWN,
     ("GET", "/v1/policy"): KNOWN,
@@ -90,7 +94,9 @@ def body_of(path: str, launch: Any) -> Any:
 
 def call(made: World, method: str, path: str, who: str | None, launch: Any) -> Answer:
     """Call a route in good form."""
-    url = path.replace("{id}", launch["id"])
+    url = path.replace("{id}", launch["id"]).replace("{name}", "estimate")
+    if path.startswith(("/v1/usage", "/v1/reports")):
+        url += "?month=2026-11"
     if (method, path) == ("POST", "/decide"):
         headers = {"authorization": f"Bearer {who}"} if who else {}
         return made.form(url, headers, code="gng_AAAA")
@@ -362,7 +368,7 @@ def test_every_answer_is_as_described(called: Cells) -> None:
     for (method, path, who), answer in called.items():
         schema = schema_for(method, path, answer.code)
         if schema is None:
-            assert answer.headers["content-type"].startswith("text/html")
+            assert answer.headers["content-type"].startswith(("text/html", "image/svg+xml"))
             continue
         jsonschema_rs.validator_for(schema).validate(answer.json)
         name = schema.get("$ref", "").rpartition("/")[2]

@@ -22,7 +22,7 @@ from gonogo.core.delegation import Delegation
 from gonogo.core.errors import BusyError, GonogoError, LaterError
 from gonogo.core.event import Event
 from gonogo.core.item import Item
-from gonogo.core.launch import InstanceState, Launch
+from gonogo.core.launch import Launch
 from gonogo.core.plan import LaunchRequest
 from gonogo.core.states import State
 from gonogo.service import (
@@ -51,6 +51,9 @@ T = TypeVar("T")
 TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
 BATCH = 100
 CLIENT_TRIES = 10
+OWN_ACCOUNT = "123456789012"
+MORE: Mapping[str, frozenset[str]] = {"Observe": frozenset({"launch.started"})}
+"""What a queue is fed besides: `observe` has a rule on each of two buses."""
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +99,7 @@ def _queue(name: str) -> Queue:
     rule, queue = _resources()[f"{name}Rule"]["Properties"], _resources()[f"{name}Queue"]["Properties"]
     return Queue(
         name=name.lower(),
-        types=frozenset(rule["EventPattern"]["detail-type"]),
+        types=frozenset(rule["EventPattern"]["detail-type"]) | MORE.get(name, frozenset()),
         hides=timedelta(seconds=queue["VisibilityTimeout"]),
         most=queue["RedrivePolicy"]["maxReceiveCount"],
     )
@@ -341,12 +344,27 @@ class Road:
                 queue.messages.append(Message(body=event, visible_at=self.clock()))
 
     def _happened(self, machine: memory.Machine) -> None:
-        body = {"instance": machine.id, "region": machine.region, "state": machine.state, "at": self.clock()}
+        body = {
+            "instance": machine.id,
+            "region": machine.region,
+            "account": machine.account or OWN_ACCOUNT,
+            "state": machine.state,
+            "at": self.clock(),
+        }
         self.queues["observe"].messages.append(Message(body=body, visible_at=self.clock()))
 
     def _observe(self, body: Mapping[str, Any]) -> None:
-        state: InstanceState = body["state"]
-        observe.observe(self.outside, body["instance"], region=body["region"], said=state, said_at=body["at"])
+        if "type" in body:
+            observe.launched(self.outside, _cue(body).subject)
+            return
+        observe.observe(
+            self.outside,
+            body["instance"],
+            region=body["region"],
+            account=body["account"],
+            said=body["state"],
+            said_at=body["at"],
+        )
 
     def _stream(self) -> bool:
         """Hand the new changes to `publish`; tell whether that got on."""

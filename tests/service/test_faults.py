@@ -19,9 +19,12 @@ from gonogo.core.item import Item
 from gonogo.core.launch import Launch
 from gonogo.core.published import CurrentPolicy
 from gonogo.core.states import State
+from gonogo.core.usage import UsageDay
+from gonogo.core.watch import Stray
 from tests.service import lives
 from tests.service.faults import CHANGES, OF_A_CHANGE, OF_A_MESSAGE, OF_A_READ, READS, Fault, Faults, Wrong
 from tests.service.road import Road
+from tests.service.true_lives import bill
 
 PARTS = 4
 PAIRS = 25
@@ -58,6 +61,7 @@ def wrongs(road: Road, usual: Road) -> Iterator[str]:
     yield from _of_events(road)
     yield from _of_notices(road, usual)
     yield from _of_budgets(road)
+    yield from _of_usage(road)
     (launch,), (same,) = road.launches(), usual.launches()
     if Counter(road.history(launch)) != Counter(usual.history(same)):
         yield f"another history: {road.history(launch)}"
@@ -104,6 +108,19 @@ def _of_budgets(road: Road) -> Iterator[str]:
             yield f"{ledger.month} still holds {ledger.held}, spent {ledger.spent}"
 
 
+def _of_usage(road: Road) -> Iterator[str]:
+    """Each instance is billed for just as long as it ran, and none is told of as a stray."""
+    for machine in road.cloud.machines.values():
+        days = [one for one in road.table.all(UsageDay) if one.facts.instance == machine.id]
+        found = {one.day: (one.seconds, one.cost) for one in days if one.seconds}
+        expected = bill(machine.runs, road.clock(), 0)
+        if found != expected and machine.kind == "t3.micro":
+            yield f"billed {found}, not {expected}"
+        if sum(one[0] for one in found.values()) != sum(one[0] for one in expected.values()):
+            yield f"billed {found}, not the seconds of {expected}"
+    yield from (f"{one.id} is told of as {one.why}" for one in road.table.all(Stray))
+
+
 def _of_events(road: Road) -> Iterator[str]:
     """Every event of every item went out, under one id that never meant anything else; `seq` has no gap."""
     bodies: dict[str, bytes] = {}
@@ -112,7 +129,10 @@ def _of_events(road: Road) -> Iterator[str]:
         if bodies.setdefault(event["id"], body) != body:
             yield f"{event['id']} means two things"
     known: set[str] = set()
-    kinds: tuple[type[Item], ...] = (Launch, Delivery, Instance, CurrentPolicy, Ledger, Delegation)
+    kinds: tuple[type[Item], ...] = (
+        *(Launch, Delivery, Instance, CurrentPolicy, Ledger, Delegation),
+        *(UsageDay, Stray),
+    )
     for kind in kinds:
         for item in road.table.all(kind):
             history = road.happened(item)
@@ -204,7 +224,6 @@ def test_the_lives_make_every_call_that_there_is() -> None:
     """A port that no life calls is a port whose faults nobody has tried."""
     made = {one.partition(" ")[0] for name in lives.LIVES for one in untroubled(name).faults.calls}
     others = {
-        "items.in_state": "lists read, and change nothing",
         "items.put_aside": "the history is read, and changes nothing",
         "dead_letters.put": "test_publish.py has poison",
         "engine.find": "is a part of engine.launch",

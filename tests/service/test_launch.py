@@ -16,7 +16,7 @@ from gonogo.core.errors import (
     TransitionNotAllowedError,
 )
 from gonogo.core.instance import Instance
-from gonogo.core.launch import InstanceState, Launch
+from gonogo.core.launch import Launch
 from gonogo.core.plan import Plan
 from gonogo.core.states import State
 from gonogo.service import launch as launcher
@@ -39,7 +39,7 @@ def launch(road: Road, this: Launch) -> Launch:
     return road.now(this)
 
 
-def seen(road: Road, machine: str, said: InstanceState, minutes: int = 0) -> None:
+def seen(road: Road, machine: str, said: observe.Said, minutes: int = 0) -> None:
     """Tell what EC2 tells of an instance."""
     observe.observe(
         road.outside,
@@ -319,8 +319,10 @@ def test_an_instance_is_recorded_with_what_a_biller_needs(road: Road, running: L
 
 
 def test_the_engine_is_asked_and_the_message_is_not_believed(road: Road, running: Launch) -> None:
-    """A forged message that says terminated finds an instance that runs."""
-    seen(road, running.resources[0].id, "terminated")
+    """A forged message that says terminated finds an instance that runs, and is asked for again."""
+    for said in ("terminated", "stopped"):
+        with pytest.raises(LaterError):
+            seen(road, running.resources[0].id, said, 1)  # type: ignore[arg-type]
     assert road.state(running) is State.RUNNING
     assert road.table.all(Instance)[0].state == "running"
 
