@@ -1,7 +1,7 @@
 """The pages that sign in, in a real browser: a person signs in by PKCE, and what strangers try leads nowhere.
 
 Signing in is real: the page, the issuer and the tokens of a running house. What the API says of usage is played
-here, so that a month can hold whatever a test needs; that the bearer is good is asked of the API itself.
+where a month must hold what a test needs; one test takes what the house says, and so does that of the launches.
 """
 
 from __future__ import annotations
@@ -116,6 +116,19 @@ def test_person_signs_in_and_sees_what_a_month_cost(running: Running, phone: Pag
     (bearer,) = api.bearers
     answer = httpx.get(running.url + "v1/inbox", headers={"authorization": bearer}, timeout=PATIENCE)
     assert answer.status_code == 200
+
+
+def test_page_shows_what_the_api_says(running: Running, phone: Page) -> None:
+    """What ran in this house, by its own API: the number in the table, and the chart that it draws."""
+    (day,) = running.use("4711")
+    sign_in(phone, running)
+    phone.get_by_label("Cost center").select_option("4711")
+    days = phone.get_by_role("table", name="Each day of 4711, in USD")
+    cost = str(day["cost"]).rstrip("0")
+    hours = f"{day['seconds'] / 3600:.2f}"
+    expect(days.get_by_role("row", name="Sum")).to_contain_text(f"{hours}{cost}")
+    chart = phone.get_by_role("img", name="Cost per day of 4711")
+    assert chart.evaluate("one => one.decode().then(() => one.naturalWidth)") > 0
 
 
 def test_keyboard_and_weak_eyes_are_enough(running: Running, phone: Page, api: Api) -> None:
