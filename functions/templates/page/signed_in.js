@@ -47,8 +47,9 @@ const person = (() => {
   const arrive = async () => {
     const said = new URLSearchParams(location.search);
     if (location.search || location.hash) history.replaceState(null, "", location.pathname);
-    const kept = JSON.parse(sessionStorage.getItem(KEPT) || "null");
+    const stored = sessionStorage.getItem(KEPT);
     sessionStorage.removeItem(KEPT);
+    const kept = JSON.parse(stored || "null");
     if (!said.has("state")) return;
     if (!kept || said.get("state") !== kept.state) throw new Error("This tab did not ask for that. Sign in again.");
     if (!said.get("code")) {
