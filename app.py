@@ -48,6 +48,12 @@ def _pages() -> Any:
     return pages
 
 
+def _signed_in() -> Any:
+    from functions import signed_in
+
+    return signed_in
+
+
 @app.route("/v1/launches", methods=["POST"], content_types=JSON)
 def submit() -> Any:
     """Ask for a launch."""
@@ -256,6 +262,20 @@ def decide() -> Any:
 def pointer(id: str) -> Any:  # noqa: A002
     """Where a pointer leads."""
     return _pages().pointer(id)
+
+
+@app.route("/home", methods=["GET"])
+def home_page() -> Any:
+    """Show what waits for whoever signs in."""
+    request: Any = app.current_request
+    return _signed_in().home(request.context["path"])
+
+
+@app.route("/usage", methods=["GET"])
+def usage_page() -> Any:
+    """Show what a month cost."""
+    request: Any = app.current_request
+    return _signed_in().usage(request.context["path"])
 
 
 @app.route("/", methods=["GET"])

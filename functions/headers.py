@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 _CLOSED = {
     "default-src": "'none'",
@@ -40,6 +41,28 @@ def page_headers(*, style: str, script: str | None = None) -> dict[str, str]:
     allowed = {**_CLOSED, "form-action": "'self'", "style-src": _hash(style)}
     if script is not None:
         allowed["script-src"] = _hash(script)
+    return _of_a_page(allowed)
+
+
+def signed_in_headers(*, style: str, script: str, token_uri: str) -> dict[str, str]:
+    """Return the headers of a page that signs in: its script may reach our API and `token_uri`, nobody else.
+
+    It shows pictures that its script made (an `img` runs no script of an SVG), and has no form.
+    """
+    issuer = urlsplit(token_uri)
+    reached = f"'self' {issuer.scheme}://{issuer.netloc}" if issuer.netloc else "'self'"
+    return _of_a_page(
+        {
+            **_CLOSED,
+            "connect-src": reached,
+            "img-src": "blob:",
+            "script-src": _hash(script),
+            "style-src": _hash(style),
+        }
+    )
+
+
+def _of_a_page(allowed: Mapping[str, str]) -> dict[str, str]:
     return {
         **_COMMON,
         "Content-Security-Policy": _policy(allowed),

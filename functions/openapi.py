@@ -267,6 +267,20 @@ OPERATIONS: tuple[Operation, ...] = (
         answer=None,
         signed_in=False,
     ),
+    Operation(
+        method="get",
+        path="/home",
+        summary="The page of what waits for whoever signs in, and of what they asked for.",
+        answer=None,
+        signed_in=False,
+    ),
+    Operation(
+        method="get",
+        path="/usage",
+        summary="The page of what a month cost: it signs in by itself, and asks this API.",
+        answer=None,
+        signed_in=False,
+    ),
     Operation(method="get", path="/", summary="The front page.", answer=None, signed_in=False),
     Operation(
         method="get", path="/healthz", summary="Tell that it answers.", answer=bodies.Health, signed_in=False

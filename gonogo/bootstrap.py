@@ -28,6 +28,7 @@ from gonogo.ports import (
     Policies,
     Resolver,
     Secrets,
+    SignIn,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
     jwks_uri: str
 
 
+class SignInSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The public client that the pages are to the first identity provider, and where it signs people in."""
+
+    client_id: str
+    authorize_uri: str
+    token_uri: str
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What the environment says; infra/template.yaml sets it for each function."""
 
@@ -51,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bus: str = ""
     publish_dead: str = ""
     issuers: tuple[IssuerSettings, ...] = ()
+    sign_in: SignInSettings | None = None
     public_url: str = ""
     people_keys: tuple[str, ...] = ()
     hook_keys: tuple[str, ...] = ()
@@ -72,6 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             bus=environ.get("GONOGO_BUS", ""),
             publish_dead=environ.get("GONOGO_PUBLISH_DEAD", ""),
             issuers=msgspec.json.decode(issuers, type=tuple[IssuerSettings, ...]),
+            sign_in=_sign_in(environ.get("GONOGO_SIGN_IN", "")),
             public_url=environ.get("GONOGO_PUBLIC_URL", "").rstrip("/") + "/",
             people_keys=_list(environ.get("GONOGO_PEOPLE_KEYS", "")),
             hook_keys=_list(environ.get("GONOGO_HOOK_KEYS", "")),
@@ -82,6 +93,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _sign_in(text: str) -> SignInSettings | None:
+    """Read how browsers sign in; a template whose parameters are empty says it with an empty client."""
+    said = msgspec.json.decode(text, type=SignInSettings) if text else None
+    return said if said and said.client_id else None
 
 
 def utc_now() -> datetime:
@@ -206,6 +223,20 @@ class Gonogo:
     def public_url(self) -> str:
         """Where people reach the pages, with a trailing slash."""
         return self.settings.public_url
+
+    @property
+    def sign_in(self) -> SignIn | None:
+        """How a browser signs somebody in, with the first identity provider."""
+        client, issuers = self.settings.sign_in, self.settings.issuers
+        if client is None or not issuers:
+            return None
+        return SignIn(
+            client_id=client.client_id,
+            authorize_uri=client.authorize_uri,
+            token_uri=client.token_uri,
+            issuer=issuers[0].issuer,
+            audience=issuers[0].audience,
+        )
 
     @property
     def mail_from(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -337,6 +338,34 @@ class Identity(Protocol):
         """
 
 
+_ADDRESS = re.compile(
+    r"(https://[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9_.~/%-]*)?|[a-z0-9_][a-z0-9_.~/%-]*)(\?[a-z0-9_.~/%=&-]*)?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+class SignIn(msgspec.Struct, frozen=True, kw_only=True):
+    """How a browser signs somebody in: as which client, where, and whose tokens for whom are taken then.
+
+    An address is https, or relative to the pages.
+
+    Raises:
+        ValueError: an address is neither.
+    """
+
+    client_id: str
+    authorize_uri: str
+    token_uri: str
+    issuer: str
+    audience: str
+
+    def __post_init__(self) -> None:
+        """Refuse where nobody should be sent to."""
+        for name in ("authorize_uri", "token_uri"):
+            if not _ADDRESS.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name}: https, or relative to the pages, without a user or a fragment")
+
+
 class Outside(Protocol):
     """Everything outside, as one use case or another needs it; each part is made when it is first used."""
 
@@ -387,6 +416,10 @@ class Outside(Protocol):
     @property
     def public_url(self) -> str:
         """Where people reach the pages, with a trailing slash."""
+
+    @property
+    def sign_in(self) -> SignIn | None:
+        """How a browser signs somebody in; None where that is not configured."""
 
     @property
     def mail_from(self) -> str:

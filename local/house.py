@@ -4,6 +4,7 @@
 """
 
 import base64
+import json
 import logging
 import secrets
 import threading
@@ -26,7 +27,7 @@ from gonogo.oidc import Issuer as Trusted
 from gonogo.oidc import Oidc
 from gonogo.service import policies
 from gonogo.webhook import Caller, is_public
-from local import moto_faithful, page, template, welcome
+from local import moto_faithful, page, sign_in, template, welcome
 from local.aws import ACCOUNT, REGION, client
 from local.clock import Clock
 from local.ec2 import InstanceWatch
@@ -148,7 +149,8 @@ class House:
         }
 
     def _composition(self) -> bootstrap.Gonogo:
-        settings = bootstrap.Settings.read({**self.stack.environment(), "AWS_REGION": REGION})
+        environment = {**self.stack.environment(), "AWS_REGION": REGION, "GONOGO_SIGN_IN": _sign_in()}
+        settings = bootstrap.Settings.read(environment)
         keys = [Trusted(issuer=ISSUER, audience=AUDIENCE, keys=self.issuer.jwks())]
         return bootstrap.Gonogo(
             settings,
@@ -215,6 +217,12 @@ def _named(functions: Mapping[str, Function], name: str) -> Function:
 def _pump(wire: Wire, functions: Mapping[str, Function]) -> Pump:
     function = _named(functions, wire.function)
     return StreamPump(wire, function) if ":dynamodb:" in wire.source else QueuePump(wire, function)
+
+
+def _sign_in() -> str:
+    """Return how browsers sign in here; relative, so that it works under each name of this machine."""
+    client = {"client_id": sign_in.CLIENT, "authorize_uri": sign_in.AUTHORIZE, "token_uri": sign_in.EXCHANGE}
+    return json.dumps(client)
 
 
 def _here_or_public(address: IPv4Address | IPv6Address) -> bool:

@@ -34,8 +34,8 @@ class Issuer:
         public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key()))
         return {"keys": [{**public, "kid": KEY_ID, "use": "sig", "alg": "ES256"}]}
 
-    def token(self, name: str) -> str:
-        """Return a bearer token of a person; raise PersonError if nobody has that name.
+    def token(self, name: str, *, audience: str = AUDIENCE, **more: str) -> str:
+        """Return a token of a person for `audience`, with `more` claims; raise PersonError if nobody has that name.
 
         It lasts longer than any jump of the clock, and ends with this run, as the key does.
         """
@@ -45,9 +45,10 @@ class Issuer:
             raise PersonError(message)
         now = self._now()
         claims = {
+            **more,
             "iss": person.issuer,
             "sub": person.subject,
-            "aud": AUDIENCE,
+            "aud": audience,
             "iat": int(now.timestamp()),
             "exp": int((now + FURTHEST).timestamp()),
         }

@@ -1,4 +1,4 @@
-"""The two pages of local/: the one that a new user lands on, and one mail."""
+"""The pages of local/: the one that a new user lands on, one mail, and the one that asks who somebody is."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -52,6 +52,11 @@ class View(NamedTuple):
 def front(view: View, mails: Sequence[Mail]) -> str:
     """Return the page that a new user lands on, newest mail first."""
     return _template("front.html").render(view=view, mails=list(reversed(mails)), script=SCRIPT)
+
+
+def authorize(asked: Mapping[str, str], people: Sequence[Person]) -> str:
+    """Return the page that asks who somebody is; `asked` are the fields that it hands on."""
+    return _template("authorize.html").render(asked=asked, people=people)
 
 
 def mail(found: Mail) -> str:

@@ -14,10 +14,11 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from local import page
+from local import page, sign_in
 from local.clock import Clock, ClockError, parse_advance
 from local.issuer import Issuer, PersonError
 from local.mailbox import Mailbox
+from local.sign_in import ExchangeError, NotAskedError, SignIn
 
 PREFIX: Final = "/_local"
 OWN_NAMES: Final = frozenset({"localhost", "127.0.0.1"})
@@ -28,6 +29,11 @@ CONTENT_POLICY: Final = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 SCRIPT_HASH: Final = base64.b64encode(hashlib.sha256(page.SCRIPT.encode()).digest()).decode()
+AUTHORIZE_HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": CONTENT_POLICY.replace("form-action 'none'", "form-action 'self'"),
+    # with no-referrer a form would come from the origin `null`, which may not ask
+    "Referrer-Policy": "same-origin",
+}
 FRONT_POLICY: Final = f"{CONTENT_POLICY}; connect-src 'self'; script-src 'sha256-{SCRIPT_HASH}'"
 
 SECURITY_HEADERS: Final[Mapping[str, str]] = {
@@ -73,13 +79,14 @@ class Routes:
         self._know = know
         self._clock = clock
         self._issuer = issuer
+        self._sign_in = SignIn(issuer, clock.now)
         self._mailbox = mailbox
         self._jumped = jumped
         self._view = view
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Answer one request; `headers` have lower-case names, `target` is the path with its query."""
-        path = urlsplit(target).path
+        path, query = urlsplit(target).path, urlsplit(target).query
         stranger = foreign(method, path, headers)
         if stranger:
             return problem(403, "foreign", "Not from there", stranger)
@@ -87,6 +94,9 @@ class Routes:
             ("GET", "/"): self._front,
             ("GET", "/mail"): lambda: as_json([msgspec.to_builtins(mail) for mail in self._mailbox.mails()]),
             ("GET", "/jwks.json"): lambda: as_json(self._issuer.jwks()),
+            ("GET", "/authorize"): lambda: self._ask_who(query, headers["host"]),
+            ("POST", "/authorize"): lambda: self._grant(body, headers["host"]),
+            ("POST", "/authorize/token"): lambda: self._exchange(body),
             ("POST", "/token"): lambda: self._token(body),
             ("POST", "/clock"): lambda: self._advance(body),
         }
@@ -99,7 +109,7 @@ class Routes:
         if (wanted, below) in routes:
             try:
                 return routes[wanted, below]()
-            except (BadRequestError, ClockError, PersonError) as error:
+            except (BadRequestError, ClockError, NotAskedError, PersonError) as error:
                 return problem(400, "invalid", "The request breaks a rule", str(error))
         allowed = sorted(known for known, route in routes if route == below)
         if not allowed:
@@ -116,6 +126,28 @@ class Routes:
         if mail is None:
             return problem(404, "not-found", "There is no such thing", "There is no such mail.")
         return html(page.mail(mail))
+
+    def _ask_who(self, query: str, host: str) -> Reply:
+        asked = sign_in.read(query, host)
+        self._know()
+        shown = html(page.authorize(msgspec.to_builtins(asked), list(self._issuer.people.values())))
+        return shown._replace(headers=AUTHORIZE_HEADERS)
+
+    def _grant(self, body: bytes, host: str) -> Reply:
+        text = body.decode("ascii", "replace")
+        asked, who = sign_in.read(text, host), sign_in.fields(text).get("person")
+        if who is None:
+            message = 'The field "person" says who.'
+            raise BadRequestError(message)
+        there = self._sign_in.grant(asked, who) if who else sign_in.back(asked, error="access_denied")
+        return Reply(303, "text/plain", b"", {**AUTHORIZE_HEADERS, "Location": there})
+
+    def _exchange(self, body: bytes) -> Reply:
+        try:
+            return as_json(self._sign_in.exchange(body))
+        except ExchangeError as error:
+            refused = {"error": error.error, "error_description": str(error)}
+            return as_json(refused)._replace(status=400)
 
     def _token(self, body: bytes) -> Reply:
         self._know()

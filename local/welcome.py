@@ -32,6 +32,8 @@ def steps(url: str, aws_url: str) -> list[Step]:
         Step("Ask for a launch, as dev, a developer", "\n".join(ask)),
         Step("Read the mail that lead got, and say go by its link", f"{url}_local/"),
         Step("The same mail for a program", f"curl -s {url}_local/mail"),
+        Step("See your launches, signed in as anybody", f"{url}home"),
+        Step("See what a month cost, per cost center and day", f"{url}usage"),
         Step("Hear every event, by a queue of your own (this needs nothing else)", listen),
         Step("The same with the AWS command line; any AWS client will do", "\n".join(subscribe)),
         Step("See a gate expire without waiting for it: jump ahead", later),
@@ -46,6 +48,7 @@ def text(url: str, aws_url: str, took: float) -> str:
         "",
         f"  API and pages  {url}",
         f"  start here     {url}_local/",
+        f"  signed in      {url}home and {url}usage",
         f"  AWS endpoint   {aws_url}",
     ]
     for number, step in enumerate(steps(url, aws_url), start=1):

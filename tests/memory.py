@@ -556,6 +556,7 @@ class Outside:
 
     public_url = "https://gonogo.example.com/"
     mail_from = "gonogo@example.com"
+    sign_in = None
     scans = False
 
     def __init__(self, files: Mapping[str, str], clock: Clock | None = None) -> None:

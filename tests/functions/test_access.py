@@ -63,6 +63,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/decide"): OPEN,
     ("POST", "/decide"): (404,) * 7,
     ("GET", "/launches/{id}"): OPEN,
+    ("GET", "/home"): OPEN,
+    ("GET", "/usage"): OPEN,
     ("GET", "/"): OPEN,
 }
 """What each route answers to each of `PEOPLE`, of a launch that dev asked for and that waits for lead."""

@@ -565,7 +565,12 @@ def test_every_link_is_relative_and_stays_below_a_stage(every_page: dict[str, An
             for url in (attributes.get("href"), attributes.get("action"), attributes.get("src")):
                 if url is not None:
                     assert re.match(r"(\.\./)?[a-z.]+$", url)
-                    assert urljoin(path, url) in ("/api/decide", "/api/openapi.json")
+                    assert urljoin(path, url) in (
+                        "/api/decide",
+                        "/api/home",
+                        "/api/openapi.json",
+                        "/api/usage",
+                    )
 
 
 def test_every_page_can_be_read_by_everybody(every_page: dict[str, Answer]) -> None:

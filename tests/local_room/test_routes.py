@@ -194,7 +194,17 @@ def test_other_routes_and_methods_are_answered_by_name(ask, method, path, status
         ("POST", {**HOST, "origin": "http://127.0.0.1:9000"}),
     ],
 )
-@pytest.mark.parametrize("path", ["/_local/", "/_local/mail", "/_local/token", "/_local/clock"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/_local/",
+        "/_local/mail",
+        "/_local/token",
+        "/_local/clock",
+        "/_local/authorize",
+        "/_local/authorize/token",
+    ],
+)
 def test_nobody_else_may_ask(ask, jumps, method, path, headers):
     """A web page that is open in another tab could otherwise be anybody here."""
     reply = ask(method, path, {"person": "dev"}, headers)
