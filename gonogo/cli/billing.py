@@ -279,7 +279,7 @@ def report(
     """Report what was approved and never ran, ran unapproved or past its lease, or cost more than estimated."""
     chosen = _chosen(context, month)
     with desk(context).client() as client:
-        found = _all(lambda cursor: client.report(name, chosen, cursor=cursor, limit=PAGE))
+        found = _all(lambda cursor: client.monthly_report(name, chosen, cursor=cursor, limit=PAGE))
     if name in _ADDED:
         found = _ADDED[name](found)
     if as_json:
