@@ -13,7 +13,7 @@ import ipaddress
 import re
 import secrets
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from types import TracebackType
@@ -23,6 +23,7 @@ import httpx
 
 from gonogo.core.actor import Actor
 from gonogo.core.errors import Fault
+from gonogo.core.plan import NEVER
 
 Json = dict[str, Any]
 Token = str | Callable[[], str]
@@ -30,6 +31,8 @@ Token = str | Callable[[], str]
 Verdict = Literal["approve", "reject", "revoke", "pass", "fail"]
 """What may be said of a gate; systems say pass and fail, which are approve and reject."""
 Change = Literal["cancel", "retry", "stop", "start", "terminate"]
+Outcome = Literal["started", "failed", "stopped", "terminated"]
+"""What an outside system may report of a launch."""
 
 TRIES = 4
 FIRST_WAIT = 0.5
@@ -315,6 +318,39 @@ class Client:
     def terminate(self, launch_id: str) -> Json:
         """Want a launch terminated, and return it."""
         return self._change(launch_id, "terminate", TRIES)
+
+    def extend(self, launch_id: str, *, until: datetime | None, reason: str | None = None) -> Json:
+        """Let a launch run until then (None: without an end), and return it as it ends then.
+
+        Or return another launch: the one that waits for the gates which policy asks first, of engine `lease`.
+        """
+        body = _given(until=_moment(until) if until is not None else NEVER, reason=reason)
+        return self._ask("POST", _path(launch_id, "extend"), json=body)
+
+    def report(
+        self,
+        launch_id: str,
+        *,
+        digest: str,
+        outcome: Outcome,
+        attempt: int | None = None,
+        resources: Sequence[str] = (),
+        code: str | None = None,
+        message: str | None = None,
+    ) -> Json:
+        """Say, as the outside system that launches what has this digest, what became of it; return the launch.
+
+        Doing so again changes nothing; with the `attempt`, nothing is said of a later one.
+        """
+        body = _given(
+            digest=digest,
+            outcome=outcome,
+            attempt=attempt,
+            resources=list(resources) or None,
+            code=code,
+            message=message,
+        )
+        return self._ask("POST", _path(launch_id, "report"), json=body)
 
     def inbox(self, *, cursor: str | None = None, limit: int | None = None) -> Json:
         """Return a page of the gates that wait for whoever asks, each with its launch."""

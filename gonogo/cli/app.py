@@ -9,7 +9,18 @@ import typer
 from typer.core import TyperGroup
 
 from gonogo import __version__
-from gonogo.cli import amendments, audit, decisions, delegations, launches, policies, propose, reasons, screen
+from gonogo.cli import (
+    amendments,
+    audit,
+    decisions,
+    delegations,
+    launches,
+    leases,
+    policies,
+    propose,
+    reasons,
+    screen,
+)
 from gonogo.cli.desk import Desk, Exit
 from gonogo.client import ClientError
 
@@ -82,6 +93,8 @@ app.command("retry")(launches.retry)
 app.command("stop")(launches.stop)
 app.command("start")(launches.start)
 app.command("terminate")(launches.terminate)
+app.command("extend")(leases.extend)
+app.command("report")(leases.report)
 app.command("templates")(launches.templates)
 app.add_typer(policy, name="policy")
 app.add_typer(auditing, name="audit")

@@ -35,7 +35,7 @@ ParameterOption = Annotated[
     ),
 ]
 LeaseOption = Annotated[
-    str | None, typer.Option("--lease", metavar="TIME", help="How long it may run: 8h, 30d.")
+    str | None, typer.Option("--lease", metavar="TIME", help="How long it may run: 8h, 30d, never.")
 ]
 LaunchByOption = Annotated[
     str | None,

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gonogo.cli.screen import actor, block, columns, fields, line, state, under, when
 from gonogo.client import Json
-from gonogo.core.plan import POLICY_ENGINE
+from gonogo.core.plan import LEASE_ENGINE, NEVER, POLICY_ENGINE
 
 WORDS = {"approve": "GO", "reject": "NO-GO"}
 KINDS = {"hook": ", a system's", "timer": ", the clock's"}
@@ -28,10 +28,19 @@ UNDECIDED = ("OPEN", "WAITING")
 
 def cost(price: Mapping[str, Any], lease: str) -> str:
     """Return what it costs, in one line."""
+    whole = "ten years, for it has no end" if lease == NEVER else f"its whole lease of {lease}"
     return (
         f"{price['hourly']} {price['currency']} an hour, {price['monthly']} a month,"
-        f" {price['worst_case']} if it runs for its whole lease of {lease}"
+        f" {price['worst_case']} if it runs for {whole}"
     )
+
+
+def _costs(launch: Mapping[str, Any]) -> str:
+    """Return what it costs, or what an extension costs more."""
+    if not extends_lease(launch):
+        return cost(launch["price"], launch["lease"])
+    price = launch["price"]
+    return f"{price['worst_case']} {price['currency']} more, at {price['hourly']} an hour"
 
 
 def brief(launch: Json) -> RenderableType:
@@ -42,6 +51,8 @@ def brief(launch: Json) -> RenderableType:
     what = f"{launch['template']}, {launch['price']['monthly']} {launch['price']['currency']} a month"
     if changes_policy(launch):
         what = _policy_files(launch)
+    if extends_lease(launch):
+        what = extension(launch)
     rows = [line(what), *(row for gate in launch["gates"] for row in _gate(gate, launch["state"]))]
     for one in launch.get("offers") or ():
         command = shlex.join(["gonogo", "accept", launch["id"], str(one["digest"])])
@@ -57,6 +68,21 @@ def _policy_files(launch: Mapping[str, Any]) -> str:
 def changes_policy(launch: Mapping[str, Any]) -> bool:
     """Tell whether it is policy that is to be launched."""
     return (launch.get("plan") or {}).get("engine") == POLICY_ENGINE
+
+
+def extends_lease(launch: Mapping[str, Any]) -> bool:
+    """Tell whether it asks that another launch may run for longer."""
+    return (launch.get("plan") or {}).get("engine") == LEASE_ENGINE
+
+
+def extension(launch: Mapping[str, Any]) -> str:
+    """Return which lease it extends, from when until when."""
+    spec = launch["plan"]["spec"]
+    until = "no end" if spec.get("until") == NEVER else when(spec.get("until"))
+    return (
+        f"extends the lease of {spec.get('name')} ({spec.get('launch')}) from {when(spec.get('previous'))}"
+        f" to {until}"
+    )
 
 
 def takes_decisions(gate: Json) -> bool:
@@ -187,7 +213,8 @@ def waiting(gate: Json, launch: Json) -> RenderableType:
     if changes_policy(launch):
         rows.append(("what", line(_policy_files(launch))))
     else:
-        rows.append(("cost", line(cost(launch["price"], launch["lease"]))))
+        rows += [("what", line(extension(launch)))] if extends_lease(launch) else []
+        rows.append(("cost", line(_costs(launch))))
     if launch.get("break_glass"):
         rows.append(("glass", _glass()))
     if launch.get("changes"):
@@ -224,13 +251,21 @@ def template(one: Json) -> RenderableType:
         rows.append(("", block(one["description"])))
     rows += [
         ("where", line(f"{one['engine']}, {one['region']}")),
-        ("lease", line(f"{one['lease']['default']} unless you ask, {one['lease']['max']} at most")),
+        ("lease", line(_lease(one["lease"]))),
     ]
     needed = one["parameters"].get("required", ())
     for name, rule in one["parameters"].get("properties", {}).items():
         about = " ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in _rules(rule))
         rows.append(("parameter", line(f"{name}{' (required)' if name in needed else ''}  {about}")))
     return Group(head, fields(rows), Text())
+
+
+def _lease(lease: Json) -> str:
+    default, most = (
+        "without an end" if lease[name] == NEVER else lease[name] + suffix
+        for name, suffix in (("default", ""), ("max", " at most"))
+    )
+    return f"{default} unless you ask, {most}"
 
 
 def _rules(rule: Any) -> Iterator[tuple[str, Any]]:
@@ -256,10 +291,11 @@ def _fields(launch: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
         spec = ("plan", block(json.dumps(plan["spec"], indent=2, ensure_ascii=False)))
         return [*rows, ("what", line(_policy_files(launch))), spec, ("digest", line(launch["digest"]))]
     units = ", ".join(f"{unit['quantity']} x {unit['kind']}" for unit in plan["units"])
+    rows += [("what", line(extension(launch)))] if extends_lease(launch) else []
     rows += [
         ("template", line(f"{launch['template']} ({plan['engine']}, {plan['region']}): {units}")),
         ("parameters", line(json.dumps(plan["parameters"], ensure_ascii=False))),
-        ("cost", line(cost(launch["price"], launch["lease"]))),
+        ("cost", line(_costs(launch))),
         ("plan", block(json.dumps(plan["spec"], indent=2, ensure_ascii=False))),
         ("digest", line(launch["digest"])),
     ]

@@ -95,7 +95,7 @@ def warn(launch: Launch, *, at: datetime) -> Launch:
     if told_at is None or ends is None or not told_at <= at < ends or launch.wanted == "terminate":
         return launch
     launch = launch.changed(warned=True)
-    return course.stands(launch.happened(at, event.LeaseExpiring(launch=launch.facts, ends_at=ends)), at)
+    return course.rest(launch.happened(at, event.LeaseExpiring(launch=launch.facts, ends_at=ends)), at)
 
 
 def observe(

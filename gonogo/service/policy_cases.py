@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from gonogo.core import bundle_rules, plan, policy, published
+from gonogo.core import bundle_rules, lease, plan, policy, published
 from gonogo.core.actor import Actor
 from gonogo.core.budget import Ledger, Standing, opened
 from gonogo.core.bundle import Bundle, Person, Template, digest_of
@@ -25,6 +25,7 @@ from gonogo.core.errors import (
     NotPermittedError,
     RefusedError,
 )
+from gonogo.core.lease import Extension
 from gonogo.core.plan import LaunchRequest, Question
 from gonogo.service import budgets, submit
 from gonogo.service.identity import SignedIn
@@ -50,7 +51,8 @@ class Expect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One request: by a person of people.toml, or by `issuer` and `subject` with what their token claims.
 
-    `committed` is what other launches hold and have spent of its cost center's budget, in each month.
+    `committed` is what other launches hold and have spent of its cost center's budget, in each month. With `extend`
+    it runs, and its lease is to end so much later, or `never`.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     on_behalf_of: str | None = None
     break_glass: bool = False
     committed: Decimal | None = None
+    extend: str | None = None
 
 
 class _Cases(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -188,6 +191,10 @@ def _case_rules(bundle: Bundle, case: Case) -> Iterator[tuple[str, str, str]]:
         yield "template", "template", f"there is no template {case.template!r}"
     if case.committed is not None and case.cost_center not in bundle.budgets:
         yield "committed", "budget", f"budgets.toml has no cost center {case.cost_center!r}"
+    try:
+        plan.lease_length(case.extend or plan.NEVER)
+    except ValueError as error:
+        yield "extend", "duration", str(error)
     for rule, detail in _expect_rules(bundle, case.expect):
         yield "expect", rule, detail
 
@@ -284,7 +291,12 @@ def _answer(bundle: Bundle, case: Case, resolvers: Resolvers, now: datetime) -> 
         return budgets.stands(bundle, question, ledgers, now)
 
     try:
-        prepared = submit.prepare(resolvers, asker, request, now=now, standing=standing)
+        if case.extend is not None:
+            asked = submit.question_of(resolvers, asker, request, now)
+            question = _extended(bundle, asker, asked, case.extend, now)
+            prepared = submit.judged(bundle, asker, question, standing)
+        else:
+            prepared = submit.prepare(resolvers, asker, request, now=now, standing=standing)
     except NotPermittedError as error:
         return Answer(outcome="refused", reason=str(error))
     except InvalidError as error:
@@ -296,6 +308,30 @@ def _answer(bundle: Bundle, case: Case, resolvers: Resolvers, now: datetime) -> 
             gate.name: tuple(sorted(bundle.people[one].name for one in gate.approvers))
             for gate in prepared.gates
         },
+    )
+
+
+def _extended(bundle: Bundle, asker: SignedIn, asked: Question, by: str, now: datetime) -> Question:
+    """Return the question whether what was asked for, and runs since now, may run for so much longer.
+
+    Raises:
+        InvalidError: its lease has no end, or the template allows no such lease.
+    """
+    if asked.lease == plan.NEVER:
+        raise InvalidError(Fault("/extend", "maximum", "its lease has no end"))
+    name, previous = asked.plan.template, now + plan.lease_length(asked.lease)
+    until = None if by == plan.NEVER else previous + plan.lease_length(by)
+    lease.require_within(name, bundle.templates[name].lease, started_at=now, until=until, now=now)
+    extension = Extension(launch="l-case", name=name, digest=asked.digest, previous=previous, until=until)
+    return lease.question(
+        asked,
+        asked.plan,
+        extension,
+        started_at=now,
+        requester=asker.actor,
+        on_behalf_of=asked.on_behalf_of,
+        reason=asked.reason,
+        launch_by=previous,
     )
 
 

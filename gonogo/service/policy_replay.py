@@ -11,7 +11,9 @@ import msgspec
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.errors import NotPermittedError
-from gonogo.core.plan import Plan, Question, lease_length
+from gonogo.core.event import Price
+from gonogo.core.lease import extension_of
+from gonogo.core.plan import LEASE_ENGINE, POLICY_ENGINE, Plan, Question, lease_length
 from gonogo.core.policy import Principal
 from gonogo.service import submit
 
@@ -100,7 +102,9 @@ def judge(bundle: Bundle, past: Past) -> Answer:
     if past.requester not in bundle.people and not set(past.groups) & set(bundle.groups):
         return Answer(outcome="refused", reason="Policy knows nobody by that issuer and subject.")
     try:
-        price = bundle.prices.estimate(past.plan, lease_length(past.lease))
+        if past.plan.engine != POLICY_ENGINE and past.plan.template not in bundle.templates:
+            return Answer(outcome="refused", reason=f"There is no template {past.plan.template!r}.")
+        price = _price(bundle, past)
         question = Question(
             name=past.name,
             reason=past.reason,
@@ -113,9 +117,19 @@ def judge(bundle: Bundle, past: Past) -> Answer:
             launch_by=past.launch_by,
             break_glass=past.break_glass,
         )
-        if not question.changes_policy and past.plan.template not in bundle.templates:
-            return Answer(outcome="refused", reason=f"There is no template {past.plan.template!r}.")
         ready = submit.judged(bundle, Principal(past.requester, past.groups), question)
     except NotPermittedError as error:
         return Answer(outcome="refused", reason=str(error))
     return Answer(outcome=ready.judgement.outcome, gates=tuple(sorted(gate.name for gate in ready.gates)))
+
+
+def _price(bundle: Bundle, past: Past) -> Price:
+    """Return what it costs at the bundle's prices; an extension costs what it adds, of what its template makes.
+
+    Raises:
+        NotPermittedError: something of it has no price.
+    """
+    if past.plan.engine != LEASE_ENGINE:
+        return bundle.prices.estimate(past.plan, lease_length(past.lease))
+    made = msgspec.structs.replace(past.plan, engine=bundle.templates[past.plan.template].engine)
+    return bundle.prices.estimate(made, extension_of(past.plan).length)

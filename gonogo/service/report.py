@@ -105,6 +105,8 @@ def _observed(this: Launch, said: Report, outside: Outside) -> Launch:
         raise TransitionNotAllowedError(f"report as {said.outcome}", this.state)
     if said.resources and sorted(_made(this, said)) != sorted(made):
         raise ConflictError(f"It started with other resources: {', '.join(made)}.")
+    if this.state is State.RUNNING and said.outcome == "started":
+        return this
     if this.state is State.TERMINATED:
         if said.outcome == "stopped":
             raise TransitionNotAllowedError("report as stopped", this.state)

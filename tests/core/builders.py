@@ -13,14 +13,15 @@ from typing import Any
 import jsonschema_rs
 import msgspec
 
-from gonogo.core import attempts, clock, commands, duration, event, life, plan, policy
+from gonogo.core import attempts, clock, commands, duration, event, lease, life, plan, policy
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.event import Event, Price
 from gonogo.core.gates import Gate, Verdict
 from gonogo.core.item import Item
 from gonogo.core.launch import Launch
-from gonogo.core.plan import Plan, Question, Unit
+from gonogo.core.lease import Extension
+from gonogo.core.plan import Choice, Plan, Question, Unit
 from gonogo.core.policy import Principal
 from gonogo.core.states import State
 
@@ -135,6 +136,23 @@ def asked(
     )
 
 
+def longer(asked: Question, by: str, at: datetime = AT) -> Question:
+    """Return the question whether what was asked for, and runs since then, may run for so much longer."""
+    previous = at + plan.lease_length(asked.lease)
+    until = None if by == plan.NEVER else previous + plan.lease_length(by)
+    name = asked.name or asked.plan.template
+    return lease.question(
+        asked,
+        asked.plan,
+        Extension(launch="l-1", name=name, digest=asked.digest, previous=previous, until=until),
+        started_at=at,
+        requester=asked.requester,
+        on_behalf_of=asked.on_behalf_of,
+        reason="It goes on.",
+        launch_by=previous,
+    )
+
+
 def principal(who: Actor, *groups: str) -> Principal:
     """Return somebody who asks, with groups that their token claims."""
     return Principal(who, groups)
@@ -152,8 +170,9 @@ def question(
     count: int = 1,
     launch_by: datetime | None = None,
     break_glass: bool = False,
+    choices: int = 0,
 ) -> Question:
-    """Return what DEV asks for: a small web server for 30 days."""
+    """Return what DEV asks for: a small web server for 30 days; of other types, where there is none of the first."""
     return Question(
         name="fair",
         reason=reason,
@@ -168,6 +187,13 @@ def question(
             parameters={"count": count},
             spec={"image_id": "ami-0123456789abcdef0", "instance_type": "t3.micro", "count": count},
             units=(Unit("t3.micro", count),),
+            choices=tuple(
+                Choice(
+                    spec={"image_id": "ami-0123456789abcdef0", "instance_type": one, "count": count},
+                    units=(Unit(one, count),),
+                )
+                for one in ("t3a.micro", "t2.micro")[:choices]
+            ),
         ),
         price=Price(
             currency="USD",

@@ -618,20 +618,22 @@ def test_a_retry_is_judged_for_authority_too():
 
 
 def test_client_tokens_fit_ec2():
-    """EC2 takes 64 ASCII characters at most (EC2 API reference, RunInstances, ClientToken); a part adds to them."""
+    """EC2 takes 64 ASCII characters at most (EC2 API reference, RunInstances, ClientToken)."""
     for this in (launch(), launch(id="l-" + "x" * 500), launch(id="l-ä")):
         token = this.client_token()
         assert len(token) <= 52
+        assert len(f"{token}-10000") <= 64
         assert token.isascii()
         assert token.isprintable()
 
 
 def test_client_tokens_tell_intents_apart():
-    """Another launch, digest, attempt or choice is another thing to make."""
+    """Another launch, digest, nonce, attempt or choice is another thing to make."""
     this = launch()
     made = [
         this.client_token(),
         launch(id="l-2").client_token(),
+        launch(nonce="n").client_token(),
         launch(asks=question(reason="Other.")).client_token(),
         this.changed(attempt=2).client_token(),
         this.changed(choice=2).client_token(),
@@ -641,26 +643,172 @@ def test_client_tokens_tell_intents_apart():
     assert len(set(made)) == len(made)
 
 
-def test_what_a_part_was_made_with_is_known_as_the_launchs():
-    """An instance may be seen before the launcher has recorded it; no other token passes for one of its parts."""
+def test_a_part_is_known_by_the_token_of_its_attempt():
+    """An engine that calls more than once makes parts; what is of another attempt, or only looks so, is not ours."""
     this = launch()
     token = this.client_token()
-    assert all(this.made_with(one) for one in (token, f"{token}-2", f"{token}-16"))
-    others = (
-        f"{token}-",
-        f"{token}2",
-        f"{token}-x",
-        f"{token[:-1]}-2",
-        this.changed(choice=2).client_token(),
-        "",
-    )
-    assert not any(this.made_with(one) for one in others)
+    assert all(this.made_with(one) for one in (token, f"{token}-2", f"{token}-11"))
+    others = (f"{token}-", f"{token}-x", f"{token}2", f"{token}-2-3", token[:-1], "", this.changed(choice=2))
+    assert not any(this.made_with(one if isinstance(one, str) else one.client_token()) for one in others)
 
 
 def test_a_client_token_stays_for_the_whole_attempt():
     """A launcher that died and one that goes on must send the very same token."""
     this = cleared()
     assert this.client_token() == claim(this).client_token() == tick(claim(this)).client_token()
+
+
+# Attempts and choices
+
+
+def refuse(this: Launch, *made: str, full: bool = True) -> Launch:
+    """Return the launch after the engine said no to a choice, of which it had made so much."""
+    return attempts.refused(this, code="Capacity", message="None left.", full=full, made=made, at=AT)
+
+
+def choosing(choices: int = 1) -> Launch:
+    """Return a launch that is launched now, with so many other choices."""
+    return claim(launch(asks=question(choices=choices)))
+
+
+def test_what_takes_its_time_is_looked_at_again_in_a_minute():
+    """A stack is made in minutes: the cue comes again soon, and is not put off more each time."""
+    this = attempts.making(launching(), at=AT + HOUR)
+    assert (this.state, this.due_at, this.cue) == (
+        State.LAUNCHING,
+        AT + HOUR + attempts.LOOK_AGAIN,
+        launching().cue,
+    )
+
+
+def test_for_want_of_capacity_the_next_choice_is_tried():
+    """Each choice was approved; what was tried in vain is in the history, the last word of the engine at the end."""
+    first = choosing()
+    second = refuse(first)
+    assert (second.state, second.choice, second.attempt) == (State.LAUNCHING, 2, 1)
+    assert second.plan.units[0].kind == "t3a.micro"
+    assert last(second, event.LaunchAttemptFailed).data["choice"] == 1
+    assert second.client_token() != first.client_token()
+    over = refuse(second)
+    assert (over.state, over.failure) == (State.FAILED, Failure("Capacity", "None left.", 1))
+    assert last(over, event.LaunchFailed).data["choice"] == 2
+    assert retry(over).choice == 1
+
+
+def test_a_refusal_that_no_choice_helps_ends_the_attempt():
+    """Where the engine says no for another reason, the next choice would hear the same, or hide it."""
+    assert refuse(choosing(), full=False).state is State.FAILED
+
+
+def test_what_was_made_in_part_is_undone_before_anything_else():
+    """Until it is terminated nothing else is tried; then the next choice is, and it is known that it ran."""
+    this = refuse(choosing(), "i-1")
+    assert (this.state, this.choice, this.rolled_back) == (State.LAUNCHING, 1, ("i-1",))
+    assert this.undo is not None
+    assert last(this, event.LaunchAttemptFailed).data["made"] == ["i-1"]
+    after = attempts.undone(this, at=AT)
+    assert (after.undo, after.choice, after.rolled_back) == (None, 2, ("i-1",))
+    assert told(after).count("launch.attempt_failed") == 1, "one choice is told of once"
+    assert attempts.undone(after, at=AT) is after
+
+
+def test_what_was_made_in_part_without_another_choice_fails_once_it_is_undone():
+    """Failed means that nothing is left of it: it may be tried again."""
+    this = refuse(choosing(0), "i-1", full=False)
+    assert this.state is State.LAUNCHING
+    after = attempts.undone(this, at=AT)
+    assert (after.state, after.undo) == (State.FAILED, None)
+
+
+def test_a_plan_that_takes_less_runs_with_what_could_be_made():
+    """`partial` was approved: what is short is told, and what is there runs."""
+    this = attempts.record_short(
+        launching(), code="Capacity", message="None left.", resources=("i-1",), at=AT
+    )
+    assert this.state is State.RUNNING
+    assert told(this)[-2:] == ["launch.attempt_failed", "launch.started"]
+
+
+# Leases
+
+
+def leased(lease: str = "10d", warns: int = 86400) -> Launch:
+    """Return a launch that runs, whose end is told a day ahead unless told otherwise."""
+    return start_recorded(claim(launch(asks=question(lease=lease), warns=warns)))
+
+
+def extend(this: Launch, until: datetime | None, at: datetime = AT, by: str | None = None) -> Launch:
+    """Return the launch after DEV let it run for longer."""
+    return life.extend(this, until=until, actor=DEV, at=at, by=by)
+
+
+def test_the_end_of_a_lease_is_told_ahead_once():
+    """Whoever needs it for longer must hear in time; and once, for a second mail says nothing new."""
+    this = leased()
+    assert this.due_at == AT + 9 * DAY
+    after = tick(this)
+    assert last(after, event.LeaseExpiring).data["ends_at"] == "2026-11-12T09:00:00Z"
+    assert (after.state, after.wanted, after.due_at) == (State.RUNNING, None, AT + 10 * DAY)
+    assert told(tick(after, AT + 9 * DAY + HOUR)).count("lease.expiring") == 1
+    assert tick(after).wanted == "terminate"
+
+
+def test_who_wakes_too_late_ends_it_and_tells_of_no_end_to_come():
+    """A warning of what is past would be noise."""
+    after = tick(leased(), AT + 10 * DAY)
+    assert after.wanted == "terminate"
+    assert "lease.expiring" not in told(after)
+
+
+def test_what_is_being_terminated_is_not_warned_of():
+    """Whoever ends it knows that it ends."""
+    after = tick(want(leased(), "terminate"), AT + 9 * DAY)
+    assert "lease.expiring" not in told(after)
+
+
+def test_an_extension_moves_the_end_and_is_told_ahead_of_again():
+    """The new end is an end like the first."""
+    this = extend(tick(leased()), AT + 20 * DAY, AT + 9 * DAY)
+    assert (this.lease_ends_at, this.due_at) == (AT + 20 * DAY, AT + 19 * DAY)
+    said = last(this, event.LeaseExtended).data
+    assert (said["previous"], said["until"]) == ("2026-11-12T09:00:00Z", "2026-11-22T09:00:00Z")
+    assert told(tick(this)).count("lease.expiring") == 2
+    assert tick(this).wanted is None
+
+
+def test_extending_it_again_to_the_same_end_changes_nothing():
+    """A lost answer is asked for again."""
+    this = extend(leased(), AT + 20 * DAY)
+    assert extend(this, AT + 20 * DAY) is this
+
+
+def test_a_lease_without_an_end_ends_never():
+    """No alarm rings for it; somebody terminates it."""
+    for this in (leased("never"), extend(leased(), None)):
+        assert (this.lease_ends_at, this.due_at) == (None, None)
+        assert extend(this, None) is this
+    assert last(extend(leased(), None), event.LeaseExtended).data["until"] is None
+
+
+@pytest.mark.parametrize("until", [AT + 9 * DAY, AT])
+def test_a_lease_is_never_shortened(until: datetime):
+    """Who relies on the end that was approved must not find it earlier; it may be terminated at any time."""
+    with pytest.raises(TransitionNotAllowedError):
+        extend(leased(), until)
+    with pytest.raises(TransitionNotAllowedError):
+        extend(leased("never"), until)
+
+
+def test_what_is_being_terminated_is_not_extended():
+    """The launcher may have terminated it already."""
+    with pytest.raises(TransitionNotAllowedError, match="being terminated"):
+        extend(want(leased(), "terminate"), AT + 20 * DAY)
+
+
+def test_a_change_that_is_under_way_is_cued_still_after_an_extension():
+    """An extension takes nobody's cue away."""
+    this = want(leased(), "stop")
+    assert extend(this, AT + 20 * DAY).cue == this.cue
 
 
 # Changing what runs
@@ -991,6 +1139,7 @@ def test_every_event_is_told_by_some_life():
         noted,
         tick(nudged, AT + HOUR),
     ]
+    lives += [refuse(choosing()), tick(leased()), extend(leased(), None)]
     names = {name for life in lives for name in told(life)}
     of_launches = {name for name, kind in event.ALL.items() if issubclass(kind, event.LaunchData)}
     assert names == of_launches

@@ -19,7 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from gonogo.core import attempts, clock, commands, duration, life
+from gonogo.core import attempts, clock, commands, course, duration, life
 from gonogo.core.actor import Actor
 from gonogo.core.errors import ConflictError, InvalidError, NotFoundError, NotPermittedError
 from gonogo.core.gates import Decision, Gate, GateState, Verdict
@@ -67,9 +67,20 @@ APT = {
     State.PENDING_APPROVAL: ("decide",) * 16
     + ("revoke", "note", "amend", "offer", "offer", "cancel", "tick", "tick", "tick"),
     State.PENDING: ("claim",) * 4 + ("reopen", "reopen", "ask_more", "fail", "cancel", "expire", "tick"),
-    State.LAUNCHING: ("start", "start", "start", "start", "fail", "tick"),
-    State.RUNNING: ("change", "change", "observe", "observe", "observe", "refuse", "tick"),
-    State.STOPPED: ("change", "change", "observe", "observe", "observe", "refuse", "tick"),
+    State.LAUNCHING: (
+        "start",
+        "start",
+        "start",
+        "fail",
+        "refused",
+        "refused",
+        "undone",
+        "undone",
+        "making",
+        "tick",
+    ),
+    State.RUNNING: ("change", "change", "observe", "observe", "observe", "refuse", "extend", "tick", "tick"),
+    State.STOPPED: ("change", "change", "observe", "observe", "observe", "refuse", "extend", "tick", "tick"),
     State.TERMINATED: ("tick",),
     State.FAILED: ("retry",),
 }
@@ -90,7 +101,8 @@ CUED = {
 class Said:
     """What the world knows of who said what, kept apart from the launch.
 
-    `words` has, by gate and actor, the decisions for the digest of now that nobody took back or lost.
+    `words` has, by gate and actor, the decisions for the digest of now that nobody took back or lost. `there` is what
+    was made of the attempt and is not terminated, `ends` which ends were told ahead.
     """
 
     words: dict[str, dict[Actor, Decision]] = field(default_factory=dict)
@@ -100,6 +112,8 @@ class Said:
     claimed: str | None = None
     started: Counter[int] = field(default_factory=Counter)
     terminal: State | None = None
+    there: set[str] = field(default_factory=set)
+    ends: list[str] = field(default_factory=list)
 
     def of(
         self, name: str, verdict: Verdict, at: datetime | None = None, valid_for: str | None = None
@@ -142,6 +156,7 @@ class World:
             waits_until=self.now + pick.choice((12, 400)) * HOUR,
             owners=pick.choice(((), (), (OPS,))),
             tells=("security",),
+            warns=pick.choice((0, 600, 7200)),
         )
         self.said.barred |= set(self.launch.owners)
         assert self.launch.version == 1
@@ -152,8 +167,9 @@ class World:
         pick = self.random
         return question(
             on_behalf_of=on_behalf_of,
-            lease=pick.choice(("1h", "1d", "30d")),
+            lease=pick.choice(("1h", "1d", "30d", "never")),
             count=pick.randint(1, 3),
+            choices=pick.choice((0, 0, 1, 2)),
             launch_by=pick.choice((None, None, None, self.now + 2 * HOUR, self.now + 48 * HOUR)),
             break_glass=pick.random() < 0.1,
         )
@@ -445,15 +461,56 @@ class World:
             raise NotPermittedError
         return attempts.expire(this, why="It is too late.", at=self.now)
 
+    def refused(self, this: Launch) -> Launch:
+        """Say no to a choice, for want of capacity or not, after some of it was made or nothing."""
+        if this.undo is not None:
+            raise NotPermittedError
+        made = self.random.choice(((), (), ("i-7",), ("i-7", "i-8")))
+        after = attempts.refused(
+            this, code="Full", message="No.", full=self.random.random() < 0.7, made=made, at=self.now
+        )
+        self.said.there |= set(made)
+        assert after.choice == this.choice if made else not made
+        return after
+
+    def undone(self, this: Launch) -> Launch:
+        """Terminate what was made of a choice that was refused: the next is tried only then."""
+        after = attempts.undone(this, at=self.now)
+        if after is not this:
+            assert this.undo is not None
+            assert self.said.there == set(this.undo.resources)
+            self.said.there = set()
+        return after
+
+    def making(self, this: Launch) -> Launch:
+        """Go on making it."""
+        return attempts.making(this, at=self.now)
+
+    def extend(self, this: Launch) -> Launch:
+        """Let it run for longer, or for less, or without an end."""
+        until = self.random.choice((None, *(self.now + n * timedelta(hours=1) for n in (1, 30, 900))))
+        if until is None and self.random.random() < 0.8:
+            raise NotPermittedError
+        after = life.extend(this, until=until, actor=DEV, at=self.now)
+        if after is not this:
+            assert this.lease_ends_at is not None
+            assert until is None or until > this.lease_ends_at
+            assert (after.lease_ends_at, after.warned, after.wanted) == (until, False, this.wanted)
+        return after
+
     def start(self, this: Launch) -> Launch:
-        """Make up to two instances."""
+        """Make up to two instances, of a choice of which nothing is there yet."""
+        if this.state is State.LAUNCHING and this.undo is not None:
+            raise NotPermittedError
         made = tuple(f"i-{n}" for n in range(self.random.choice((0, 1, 1, 2, 2))))
         after = attempts.record_started(this, resources=made, at=self.now)
         self.said.started[this.attempt] += 1
         return after
 
     def fail(self, this: Launch) -> Launch:
-        """Refuse it, seldom before it was claimed."""
+        """Refuse it, seldom before it was claimed; never while something of it is there."""
+        if this.undo is not None:
+            raise NotPermittedError
         if this.state is State.PENDING and self.random.random() < 0.8:
             raise NotPermittedError
         return attempts.record_failed(this, code="No", message="No.", at=self.now)
@@ -495,6 +552,12 @@ class World:
         if this.due_at is not None and self.random.random() < 0.3:
             self.now = max(self.now, this.due_at)
         after = clock.tick(this, at=self.now)
+        told = course.lease_told_at(this)
+        if told is not None and this.state in (State.RUNNING, State.STOPPED) and this.wanted != "terminate":
+            assert this.lease_ends_at is not None
+            rang = this.due_at is not None and self.now >= this.due_at
+            if rang and told <= self.now < this.lease_ends_at and after.wanted != "terminate":
+                assert after.warned, "it is to end, and nobody is told"
         if after is not this:
             self.said.words = {
                 name: said
@@ -515,6 +578,10 @@ class World:
         "ask_more": ask_more,
         "claim": claim,
         "expire": expire,
+        "refused": refused,
+        "undone": undone,
+        "making": making,
+        "extend": extend,
         "start": start,
         "fail": fail,
         "retry": retry,
@@ -538,6 +605,8 @@ class World:
         self.holds_of_turns()
         self.holds_of_rounds(before)
         self.holds_of_alarm()
+        self.holds_of_attempts(before)
+        self.holds_of_lease(before)
         if this.state in CLAIMED:
             assert self.said.claimed == this.digest, "it was never claimed as it is"
         if this.state in CLAIMED or this.state is State.PENDING:
@@ -643,12 +712,42 @@ class World:
                 earlier = [other for other in this.gates if other.rank < one.rank]
                 assert all(other.says_go for other in earlier), "a gate opened before its turn"
 
+    def holds_of_attempts(self, before: Launch | None) -> None:
+        """Assert that of all choices one at most is there, and that none is tried before what was made is undone."""
+        this = self.launch
+        assert self.said.there == set(this.undo.resources if this.undo else ())
+        assert this.undo is None or this.state is State.LAUNCHING
+        assert 1 <= this.choice <= 1 + len(this.question.plan.choices)
+        assert not {one.id for one in this.resources} & set(this.rolled_back)
+        if before is not None and (this.attempt, this.choice) != (before.attempt, before.choice):
+            assert this.undo is None, "the next is tried before the last is undone"
+            assert this.attempt > before.attempt or this.choice in (1, before.choice + 1)
+
+    def holds_of_lease(self, before: Launch | None) -> None:
+        """Assert that each end is told ahead once, in time, and that nothing is terminated by it before its end."""
+        this = self.launch
+        new = this.history[len(before.history) if before else 0 :]
+        for one in new:
+            if one.type == "lease.expiring":
+                assert one.data["ends_at"] not in self.said.ends, "an end is told twice"
+                self.said.ends.append(one.data["ends_at"])
+                assert self.now < datetime.fromisoformat(one.data["ends_at"])
+        if this.state not in (State.RUNNING, State.STOPPED) or this.wanted == "terminate":
+            return
+        told = course.lease_told_at(this)
+        if told is not None:
+            assert this.due_at is not None
+            assert this.due_at <= max(told, self.now + timedelta(hours=6)), (
+                "nothing rings before the end is told"
+            )
+
     def holds_of_alarm(self) -> None:
         """Assert that what is not over rings in time, and that what it would give again is there."""
         this = self.launch
         open_ = [one for one in this.gates if one.state is GateState.OPEN]
         over = this.state in ENDS or this.state is State.FAILED
-        if over and not open_:
+        endless = this.state in (State.RUNNING, State.STOPPED) and this.lease_ends_at is None
+        if (over or (endless and this.wanted is None)) and not open_:
             assert (this.due_at, this.cue) == (None, ())
             return
         assert this.due_at is not None
@@ -669,9 +768,9 @@ class World:
         if this.state in (State.RUNNING, State.STOPPED):
             wanted = [one.data["wanted"] for one in found if one.type == "launch.change_requested"]
             assert wanted == ([] if this.wanted is None else [this.wanted])
-            assert this.lease_ends_at is not None
-            assert this.wanted == "terminate" or this.due_at <= max(
-                this.lease_ends_at, self.now + timedelta(hours=6)
+            end = this.lease_ends_at
+            assert this.wanted == "terminate" or (
+                end is None or this.due_at <= max(end, self.now + timedelta(hours=6))
             )
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pytest
 
@@ -16,6 +16,7 @@ from gonogo.core.actor import Actor
 from gonogo.core.errors import ConflictError, NotPermittedError, StaleDigestError
 from gonogo.core.gates import Gate, GateState, Verdict
 from gonogo.core.launch import Launch
+from gonogo.core.plan import Question
 from gonogo.core.states import State
 from tests.core.builders import AT, DAY, DEV, LEAD, LEAD2, LEAD3, decide, gate, launch, question, revoke
 
@@ -25,26 +26,51 @@ MOST_ATTEMPTS = 2
 ENDS = {State.REJECTED, State.EXPIRED, State.CANCELLED, State.RUNNING}
 """Where this world stops: a launch that runs is a success."""
 
+Answer = Literal["made", "no", "full", "part"]
+"""What the engine answers: it is made, it never will be, there is none left, or none after some was made."""
+
+
+class Rules(NamedTuple):
+    """The gates, what can be asked for, and what the engine may answer."""
+
+    gates: tuple[Gate, ...]
+    questions: tuple[Question, ...] = QUESTIONS
+    answers: tuple[Answer, ...] = ("made", "no")
+
+
 WORLDS = {
-    "together": (gate("lead", quorum=2), gate("finance", quorum=1)),
-    "one after the other": (gate("lead", quorum=2), gate("finance", quorum=1, stage=2)),
-    "that two must refuse": (gate("lead", quorum=2, reject_quorum=2), gate("finance", quorum=2, stage=2)),
+    "together": Rules((gate("lead", quorum=2), gate("finance", quorum=1))),
+    "one after the other": Rules((gate("lead", quorum=2), gate("finance", quorum=1, stage=2))),
+    "that two must refuse": Rules(
+        (gate("lead", quorum=2, reject_quorum=2), gate("finance", quorum=2, stage=2))
+    ),
+    "with another choice": Rules(
+        (gate("lead", LEAD2),), (question(choices=1), question(count=2)), ("made", "part")
+    ),
 }
+Call = tuple[int, int]
+"""An attempt and a choice: one client token."""
 
 
 class World(NamedTuple):
     """The launch, what everybody around it knows, and `said`: who said go to which gate for what is asked now.
 
-    A launcher is idle (None), or has had an answer of the engine to one attempt: whether it made it.
-    `engine` is what the engine did, by attempt: it answers the same token the same.
+    A launcher is idle (None), or has had an answer of the engine to one call; or has undone what that had made.
+    `engine` is what the engine did, by attempt and choice: it answers the same token the same.
     """
 
     launch: Launch
     now: datetime
     left: bool = False
     said: frozenset[tuple[str, Actor]] = frozenset()
-    engine: tuple[bool, ...] = ()
-    launchers: tuple[tuple[int, bool] | None, ...] = (None, None)
+    engine: frozenset[tuple[Call, Answer]] = frozenset()
+    undone: frozenset[Call] = frozenset()
+    launchers: tuple[tuple[Call, Answer | None] | None, ...] = (None, None)
+
+    @property
+    def there(self) -> set[Call]:
+        """The calls of which something is there."""
+        return {call for call, answer in self.engine if answer in ("made", "part")} - self.undone
 
     @property
     def may(self) -> frozenset[Actor]:
@@ -58,6 +84,8 @@ class World(NamedTuple):
             self.launch.state,
             self.launch.digest,
             self.launch.attempt,
+            self.launch.choice,
+            self.launch.undo is not None,
             tuple(
                 (
                     one.state,
@@ -70,6 +98,7 @@ class World(NamedTuple):
             self.left,
             self.said,
             self.engine,
+            self.undone,
             frozenset(self.launchers),
         )
 
@@ -77,12 +106,12 @@ class World(NamedTuple):
 Step = tuple[str, World]
 
 
-def steps(world: World, gates: tuple[Gate, ...]) -> Iterator[Step]:
+def steps(world: World, rules: Rules) -> Iterator[Step]:
     """Yield whatever can happen next, and the world as it is then."""
-    yield from by_people(world, gates)
+    yield from by_people(world, rules)
     yield from by_time(world)
     for number in range(len(world.launchers)):
-        yield from by_launcher(world, number)
+        yield from by_launcher(world, number, rules.answers)
     if not world.left:
         yield "LEAD leaves", world._replace(left=True)
 
@@ -96,11 +125,11 @@ def tried(command: Callable[..., Launch], this: Launch, *said: Any, **more: Any)
     return None if after is this else after
 
 
-def by_people(world: World, gates: tuple[Gate, ...]) -> Iterator[Step]:
+def by_people(world: World, rules: Rules) -> Iterator[Step]:
     """Yield what approvers and whoever asked can do."""
-    this, at = world.launch, world.now
+    this, at, gates = world.launch, world.now, rules.gates
     verdicts: tuple[Verdict, ...] = ("approve", "reject")
-    for name, who in itertools.product(("lead", "finance"), APPROVERS):
+    for name, who in itertools.product((one.name for one in gates), APPROVERS):
         for verdict in verdicts:
             if after := tried(decide, this, who, name, verdict, at=at, eligible=world.may):
                 go = {(name, who)} if verdict == "approve" else set()
@@ -111,7 +140,7 @@ def by_people(world: World, gates: tuple[Gate, ...]) -> Iterator[Step]:
                 world._replace(launch=after, said=world.said - {(name, who)}),
             )
     anew = {"gates": gates, "bundle": this.bundle, "groups": (), "actor": DEV, "at": at}
-    for asks in QUESTIONS:
+    for asks in rules.questions:
         if after := tried(commands.amend, this, question=asks, **anew):
             yield "amend", world._replace(launch=after, said=frozenset())
     if after := tried(commands.cancel, this, actor=DEV, at=at):
@@ -130,24 +159,32 @@ def by_time(world: World) -> Iterator[Step]:
         yield "tick", world._replace(launch=after)
 
 
-def by_launcher(world: World, number: int) -> Iterator[Step]:
+def recorded(this: Launch, answer: Answer | None, at: datetime) -> Launch:
+    """Return the launch with what the engine answered on record; None: that what it made is undone."""
+    if answer is None:
+        return attempts.undone(this, at=at)
+    if answer == "made":
+        return attempts.record_started(this, resources=("i-1",), at=at)
+    made = ("i-1",) if answer == "part" else ()
+    return attempts.refused(this, code="No", message="No.", full=answer != "no", made=made, at=at)
+
+
+def by_launcher(world: World, number: int, answers: tuple[Answer, ...]) -> Iterator[Step]:
     """Yield what one launcher does, as `service.launch` does: claim, call the engine, record; or it dies."""
     this, at, holds = world.launch, world.now, world.launchers[number]
 
-    def then(what: tuple[int, bool] | None, **more: Any) -> World:
+    call = (this.attempt, this.choice)
+
+    def then(what: tuple[Call, Answer | None] | None, **more: Any) -> World:
         others = (*world.launchers[:number], what, *world.launchers[number + 1 :])
         return world._replace(launchers=others, **more)
 
     if holds is not None:
         yield "dies", then(None)
-        attempt, made = holds
-        if this.state is not State.LAUNCHING or this.attempt != attempt:
+        of, answer = holds
+        if this.state is not State.LAUNCHING or of != call or (this.undo is None) != (answer is not None):
             return
-        if made:
-            after = attempts.record_started(this, resources=("i-1",), at=at)
-        else:
-            after = attempts.record_failed(this, code="No", message="No.", at=at)
-        yield "records", then(None, launch=after)
+        yield "records", then(None, launch=recorded(this, answer, at))
     elif this.state is State.PENDING:
         lost = {one.name: frozenset(said.actor for said in one.counting) - world.may for one in this.gates}
         reopened = attempts.reopen(this, lost={name: gone for name, gone in lost.items() if gone}, at=at)
@@ -155,14 +192,15 @@ def by_launcher(world: World, number: int) -> Iterator[Step]:
             yield "reopens", then(None, launch=reopened)
         else:
             yield "claims", then(None, launch=attempts.claim(this, at=at))
+    elif this.state is State.LAUNCHING and this.undo is not None:
+        yield "undoes", then((call, None), undone=world.undone | {call})
     elif this.state is State.LAUNCHING:
-        known = world.engine[this.attempt - 1 :]
-        for made in known or (True, False):
-            engine = world.engine if known else (*world.engine, made)
-            yield "calls the engine", then((this.attempt, made), engine=engine)
+        known = [answer for of, answer in world.engine if of == call]
+        for answer in known or answers:
+            yield "calls the engine", then((call, answer), engine=world.engine | {(call, answer)})
 
 
-def holds_of(world: World) -> None:
+def holds_of(world: World, rules: Rules) -> None:
     """Assert what must hold in every state."""
     this = world.launch
     if this.state in (State.PENDING, State.LAUNCHING, State.RUNNING):
@@ -171,14 +209,13 @@ def holds_of(world: World) -> None:
             assert one.approvals >= one.quorum
             assert {said.digest for said in one.counting} == {this.digest}
             assert len({who for name, who in world.said if name == one.name}) >= one.quorum
-    assert sum(world.engine) <= 1, "it was made twice"
+    assert len(world.there) <= 1, "more than one choice is there"
+    assert len({of for of, _ in world.engine}) == len(world.engine), "one token was answered twice"
     if this.state is State.RUNNING:
-        assert world.engine[this.attempt - 1 :] == (True,)
-    if this.state in (State.REJECTED, State.EXPIRED, State.CANCELLED, State.PENDING_APPROVAL):
-        assert True not in world.engine, "it was made, and nobody knows"
-    if this.state is State.FAILED:
-        assert not any(world.engine)
-    other = next(one for one in QUESTIONS if one.digest != this.digest)
+        assert ((this.attempt, this.choice), "made") in world.engine
+    elif this.state is not State.LAUNCHING:
+        assert not world.there, "it was made, and nobody knows"
+    other = next(one for one in rules.questions if one.digest != this.digest)
     with pytest.raises(StaleDigestError):
         decide(this, LEAD2, "lead", at=world.now, digest=other.digest)
 
@@ -193,21 +230,22 @@ def holds_between(before: World, what: str, after: World) -> None:
             assert len(said) >= one.quorum, "it is launched without people who said go and still may"
     if len(after.engine) > len(before.engine):
         assert before.launch.state is State.LAUNCHING
+        assert not before.there, "the next was tried before the last was undone"
 
 
 @cache
 def explored(name: str) -> tuple[dict[object, World], dict[object, list[tuple[str, object]]]]:
     """Return each world that can be reached, by its key, and the steps that lead on from it."""
-    gates = WORLDS[name]
-    first = World(launch(*gates, asks=QUESTIONS[0]), AT)
+    rules = WORLDS[name]
+    first = World(launch(*rules.gates, asks=rules.questions[0]), AT)
     seen: dict[object, World] = {first.key: first}
     leads: dict[object, list[tuple[str, object]]] = {}
     left = deque([first])
     while left:
         world = left.popleft()
-        holds_of(world)
+        holds_of(world, rules)
         onward = leads.setdefault(world.key, [])
-        for what, after in steps(world, gates):
+        for what, after in steps(world, rules):
             holds_between(world, what, after)
             slim = after._replace(launch=after.launch.changed(history=(), seq=0, cue=()))
             key = slim.key
@@ -224,6 +262,7 @@ def test_every_state_of_a_small_world(name: str, record_property: Callable[[str,
     seen, leads = explored(name)
     edges = sum(len(onward) for onward in leads.values())
     record_property("small world", f"gates {name}: {len(seen)} states, {edges} steps, all of them seen")
+    assert any(world.undone for world in seen.values()) == ("part" in WORLDS[name].answers)
     found = {world.launch.state for world in seen.values()}
     assert found == {*ENDS, State.PENDING_APPROVAL, State.PENDING, State.LAUNCHING, State.FAILED}
     assert {what for onward in leads.values() for what, _ in onward} >= {
@@ -243,7 +282,7 @@ def test_every_state_of_a_small_world(name: str, record_property: Callable[[str,
 def test_nothing_in_a_small_world_is_stranded(name: str):
     """From everywhere time and the launchers alone lead to an end, though people do nothing any more."""
     seen, leads = explored(name)
-    alone = {"days pass", "tick", "reopens", "claims", "calls the engine", "records"}
+    alone = {"days pass", "tick", "reopens", "claims", "calls the engine", "undoes", "records"}
     ending = {key for key, world in seen.items() if world.launch.state in {*ENDS, State.FAILED}}
     grown = True
     while grown:

@@ -141,6 +141,13 @@ def observed(this: Launch) -> Launch:
     return seen(this, "running" if this.state is State.STOPPED else "stopped")
 
 
+def undone(this: Launch) -> Launch:
+    """Return the launch after what was made of a refused choice is terminated, if anything may be made of it."""
+    if this.state is State.LAUNCHING:
+        this = attempts.refused(this, code="No", message="No.", made=("i-1",), at=AT)
+    return attempts.undone(this, at=AT)
+
+
 COMMANDS: Mapping[Command, Callable[[Launch], Launch]] = {
     Command.DECIDE: lambda this: approve(this, LEAD3, people(this)),
     Command.REVOKE: lambda this: revoke(this, LEAD, people(this)),
@@ -153,6 +160,10 @@ COMMANDS: Mapping[Command, Callable[[Launch], Launch]] = {
     Command.ASK_MORE: lambda this: attempts.ask_more(this, gates=(gate("more"),), at=AT),
     Command.CLAIM: lambda this: attempts.claim(this, at=AT),
     Command.EXPIRE: lambda this: attempts.expire(this, why="It is too late.", at=AT),
+    Command.MAKING: lambda this: attempts.making(this, at=AT),
+    Command.REFUSED: lambda this: attempts.refused(this, code="No", message="No.", at=AT),
+    Command.UNDONE: undone,
+    Command.EXTEND: lambda this: life.extend(this, until=AT + 40 * DAY, actor=DEV, at=AT),
     Command.RECORD_STARTED: lambda this: attempts.record_started(this, resources=("i-1",), at=AT),
     Command.RECORD_FAILED: failed,
     Command.RETRY: lambda this: attempts.retry(this, at=AT),

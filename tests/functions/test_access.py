@@ -44,6 +44,8 @@ MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
     ("POST", "/v1/launches/{id}/stop"): BEGUN_ONLY,
     ("POST", "/v1/launches/{id}/start"): BEGUN_ONLY,
     ("POST", "/v1/launches/{id}/terminate"): BEGUN_ONLY,
+    ("POST", "/v1/launches/{id}/extend"): BEGUN_ONLY,
+    ("POST", "/v1/launches/{id}/report"): (401, 403, 403, 403, 403, 403, 403),
     ("POST", "/v1/decisions"): (404,) * 7,
     ("GET", "/v1/inbox"): KNOWN,
     ("GET", "/v1/templates"): KNOWN,
@@ -76,6 +78,8 @@ def body_of(path: str, launch: Any) -> Any:
         "/v1/launches/{id}/amend": {"lease": "7d"},
         "/v1/launches/{id}/offers": {**of_the_gate, "lease": "7d"},
         "/v1/launches/{id}/accept": {"digest": "0" * 64},
+        "/v1/launches/{id}/extend": {"until": "2027-01-01T00:00:00Z"},
+        "/v1/launches/{id}/report": {"digest": launch["digest"], "outcome": "started"},
         "/v1/decisions": {"token": "gng_AAAA", "verdict": "approve"},
         "/v1/delegation": {"to": {"issuer": ISSUER, "subject": "stand-in"}, "until": "2026-12-01T00:00:00Z"},
         "/v1/policy": {

@@ -10,7 +10,7 @@ import pytest
 from gonogo.core import policy
 from gonogo.core.bundle import Bundle
 from gonogo.service import policy_replay
-from tests.core.builders import DEV, OPS, STRANGER, also, asked, bundle, example, replaced
+from tests.core.builders import DEV, OPS, STRANGER, also, asked, bundle, example, longer, replaced
 
 
 def view(by: Any = DEV, template: str = "web-small", gates: tuple[str, ...] = ("lead",), **more: Any) -> Any:
@@ -78,6 +78,21 @@ def test_a_template_that_is_gone_is_a_difference():
         made, [policy_replay.read(view(template="gpu-large", gates=("lead", "finance")))]
     )
     assert (found.now.outcome, found.now.reason) == ("refused", "There is no template 'gpu-large'.")
+
+
+def test_a_longer_lease_is_judged_by_what_it_adds():
+    """It costs what its template makes, for so much longer; a rule for extensions changes its answer."""
+    question = msgspec.to_builtins(longer(asked(example(), "web-small"), "7d"))
+    past = policy_replay.read(
+        {**view(gates=()), **{one: question[one] for one in ("lease", "plan", "reason")}}
+    )
+    assert policy_replay.compare(example(), [past]) == []
+    tight = bundle(policies=replaced('decimal("20.0")', 'decimal("1.0")'))
+    (found,) = policy_replay.compare(tight, [past])
+    assert (found.then.words, found.now.words) == ("direct", "gates lead")
+    assert (
+        policy_replay.compare(bundle(policies=replaced('decimal("20.0")', 'decimal("1.76")')), [past]) == []
+    )
 
 
 def test_whom_nobody_could_approve_any_more_is_refused():
