@@ -618,16 +618,17 @@ def test_a_retry_is_judged_for_authority_too():
 
 
 def test_client_tokens_fit_ec2():
-    """EC2 takes 64 ASCII characters at most (EC2 API reference, RunInstances, ClientToken); a part adds to them."""
+    """EC2 takes 64 ASCII characters at most (EC2 API reference, RunInstances, ClientToken)."""
     for this in (launch(), launch(id="l-" + "x" * 500), launch(id="l-ä")):
         token = this.client_token()
         assert len(token) <= 52
+        assert len(f"{token}-10000") <= 64
         assert token.isascii()
         assert token.isprintable()
 
 
 def test_client_tokens_tell_intents_apart():
-    """Another launch, digest, attempt or choice is another thing to make."""
+    """Another launch, digest, nonce, attempt or choice is another thing to make."""
     this = launch()
     made = [
         this.client_token(),
@@ -642,20 +643,13 @@ def test_client_tokens_tell_intents_apart():
     assert len(set(made)) == len(made)
 
 
-def test_what_a_part_was_made_with_is_known_as_the_launchs():
-    """An instance may be seen before the launcher has recorded it; no other token passes for one of its parts."""
+def test_a_part_is_known_by_the_token_of_its_attempt():
+    """An engine that calls more than once makes parts; what is of another attempt, or only looks so, is not ours."""
     this = launch()
     token = this.client_token()
-    assert all(this.made_with(one) for one in (token, f"{token}-2", f"{token}-16"))
-    others = (
-        f"{token}-",
-        f"{token}2",
-        f"{token}-x",
-        f"{token[:-1]}-2",
-        this.changed(choice=2).client_token(),
-        "",
-    )
-    assert not any(this.made_with(one) for one in others)
+    assert all(this.made_with(one) for one in (token, f"{token}-2", f"{token}-11"))
+    others = (f"{token}-", f"{token}-x", f"{token}2", f"{token}-2-3", token[:-1], "", this.changed(choice=2))
+    assert not any(this.made_with(one if isinstance(one, str) else one.client_token()) for one in others)
 
 
 def test_a_client_token_stays_for_the_whole_attempt():
