@@ -38,6 +38,7 @@ from local.routes import Routes
 from local.schedule import Ticker
 from local.server import HOST, serve
 from local.stack import Stack, Wire
+from local.stacks import ExecutionWatch, StackWatch
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +90,8 @@ class House:
 
         app = _app()
         functions = _functions(app)
-        watch = InstanceWatch(self.clock.now)
-        self.pumps: list[Pump] = [*(_pump(wire, functions) for wire in self.stack.wires()), watch]
+        watches = (InstanceWatch(self.clock.now), StackWatch(), ExecutionWatch())
+        self.pumps: list[Pump] = [*(_pump(wire, functions) for wire in self.stack.wires()), *watches]
         self.tickers = [
             Ticker(one, _named(functions, one.function), self.clock.now, wake_every)
             for one in self.stack.schedules()
