@@ -29,6 +29,7 @@ def templates() -> Environment:
     )
     made.filters.update(
         anew=wording.anew,
+        capabilities=wording.capabilities,
         count=wording.count,
         differences=wording.differences,
         gate_state=wording.gate_state,
@@ -37,6 +38,8 @@ def templates() -> Environment:
         length=wording.length,
         length_of=len,
         lines=wording.lines,
+        makes=wording.makes,
+        makes_whole=wording.makes_whole,
         moment=wording.moment,
         money=wording.money,
         named=wording.named,

@@ -84,6 +84,23 @@ def test_a_stack_runs_is_billed_and_ends(world: World) -> None:
     assert billed(world, made.id) == Decimal("0.1")
 
 
+def test_whoever_decides_sees_what_it_makes_and_may(world: World) -> None:
+    """Nobody can approve what they were not shown: on the page, grouped, and in the whole plan."""
+    world.ask("dev", template="site", parameters={"site": "asked"})
+    world.settle()
+    shown = world.form("/decide", code=world.token("lead")).text
+    for fact in (
+        "2 \N{MULTIPLICATION SIGN} AWS::S3::Bucket (Logs, Pages)",
+        "1 \N{MULTIPLICATION SIGN} AWS::IAM::Role (Renderer)",
+        "may make roles and rights (CAPABILITY_IAM)",
+        "stacks/site.yaml",
+        "<bdi>sha256</bdi>",
+        "parameters.Site",
+    ):
+        assert fact in shown
+    assert "makes[0]" not in shown
+
+
 def test_an_execution_that_ends_by_itself_ends_its_launch(world: World) -> None:
     """Nobody terminates what is done."""
     launch = world.ask("ops", template="nightly")
