@@ -138,6 +138,18 @@ def terminate(id: str) -> Any:  # noqa: A002
     return _api().change_launch(app.current_request, id, "terminate")
 
 
+@app.route("/v1/launches/{id}/extend", methods=["POST"], content_types=JSON)
+def extend(id: str) -> Any:  # noqa: A002
+    """Let a launch run for longer."""
+    return _api().extend_launch(app.current_request, id)
+
+
+@app.route("/v1/launches/{id}/report", methods=["POST"], content_types=JSON)
+def report(id: str) -> Any:  # noqa: A002
+    """Say, as an outside system, what became of a launch."""
+    return _api().report_launch(app.current_request, id)
+
+
 @app.route("/v1/decisions", methods=["POST"], content_types=JSON)
 def decisions_by_token() -> Any:
     """Decide by token."""

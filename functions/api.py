@@ -19,7 +19,19 @@ from gonogo.core.errors import Fault, InvalidError, NotFoundError, PolicyMissing
 from gonogo.core.launch import Launch
 from gonogo.core.policy import Principal
 from gonogo.core.states import State
-from gonogo.service import amend, change, decide, delegate, identity, policies, read, submit, why
+from gonogo.service import (
+    amend,
+    change,
+    decide,
+    delegate,
+    extend,
+    identity,
+    policies,
+    read,
+    report,
+    submit,
+    why,
+)
 from gonogo.service.identity import SignedIn
 
 T = TypeVar("T")
@@ -91,7 +103,8 @@ def list_events(request: Request, launch_id: str) -> Response:
     """GET /v1/launches/{id}/events."""
     _query(request)
     _signed_in(request)
-    return _reply(bodies.history(launch_id, read.history(gonogo(), launch_id)))
+    events, head = read.history(gonogo(), launch_id)
+    return _reply(bodies.history(launch_id, events, head))
 
 
 @problem.answered
@@ -240,6 +253,27 @@ def change_launch(request: Request, launch_id: str, command: Command) -> Respons
     if command == "retry":
         return _launch(change.retry(gonogo(), actor, launch_id))
     return _launch(change.change(gonogo(), actor, launch_id, command), HTTPStatus.ACCEPTED)
+
+
+@problem.answered
+def extend_launch(request: Request, launch_id: str) -> Response:
+    """POST /v1/launches/{id}/extend: the launch, extended; or, 202, the one that waits for gates first."""
+    _query(request)
+    actor = _signed_in(request)
+    said = _body(request, bodies.Extend)
+    launch = extend.extend(gonogo(), actor, launch_id, until=said.end(), reason=said.reason)
+    if launch.id == launch_id:
+        return _launch(launch)
+    headers = {"Location": f"../{launch.id}", "ETag": _etag(launch)}
+    return _reply(bodies.launch_view(launch), HTTPStatus.ACCEPTED, headers)
+
+
+@problem.answered
+def report_launch(request: Request, launch_id: str) -> Response:
+    """POST /v1/launches/{id}/report."""
+    _query(request)
+    actor = _signed_in(request)
+    return _launch(report.report(gonogo(), actor, launch_id, _body(request, bodies.MakeReport).report()))
 
 
 @problem.answered

@@ -9,18 +9,18 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from gonogo.core import duration
 from gonogo.core.actor import Actor
 from gonogo.core.budget import Standing
 from gonogo.core.bundle import Bundle
 from gonogo.core.delegation import Delegation
+from gonogo.core.errors import Fault, InvalidError
 from gonogo.core.event import Change, Event, Price, cloud_event
 from gonogo.core.gates import Gate, Note
 from gonogo.core.launch import Failure, Launch, LaunchSummary, Offer, Resource
-from gonogo.core.plan import LaunchRequest, Lease, Plan, changes
+from gonogo.core.plan import NEVER, LaunchRequest, Lease, Plan, changes
 from gonogo.core.window import Window
 from gonogo.ports import Page
-from gonogo.service import decide
+from gonogo.service import decide, report
 from gonogo.service.amend import Changes
 from gonogo.service.read import InboxEntry
 from gonogo.service.submit import Prepared
@@ -39,8 +39,18 @@ CostCenter = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/@+=-]{0,63
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}" + END)]
 Verdict = Literal["approve", "reject", "revoke", "pass", "fail"]
 Moment = Annotated[datetime, Meta(tz=True)]
+Until = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+        rf"|{NEVER})" + END
+    ),
+]
+"""A time as RFC 3339 has it, or `never`."""
+ResourceId = Annotated[str, Meta(pattern=r"^[!-~]{1,128}" + END)]
 GateName = Annotated[str, Meta(min_length=1, max_length=64)]
-Span = Annotated[str, Meta(pattern=duration.PATTERN)]
+LeaseText = Annotated[str, Meta(pattern=rf"^([1-9][0-9]{{0,6}}[smhdw]|{NEVER})" + END)]
+"""A length of time such as 8h or 30d, or `never` for without an end."""
 VERDICTS: dict[Verdict, decide.Verdict] = {
     "approve": "approve",
     "reject": "reject",
@@ -74,7 +84,7 @@ class Submit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reason: Text
     cost_center: CostCenter
     name: Line | None = None
-    lease: Span | None = None
+    lease: LeaseText | None = None
     on_behalf_of: ActorBody | None = None
     launch_by: Moment | None = None
     break_glass: bool = False
@@ -101,7 +111,7 @@ class Amend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     parameters: dict[str, Any] | None = None
-    lease: Span | None = None
+    lease: LeaseText | None = None
     reason: Text | None = None
     cost_center: CostCenter | None = None
     name: Line | None = None
@@ -126,7 +136,7 @@ class MakeOffer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     gate: GateName
     digest: Digest
     parameters: dict[str, Any] | None = None
-    lease: Span | None = None
+    lease: LeaseText | None = None
     comment: Text | None = None
 
     def changes(self) -> Changes:
@@ -138,6 +148,51 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Which offer is accepted, by its digest."""
 
     digest: Digest
+
+
+class Extend(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Until when it is to run, RFC 3339 or `never`; and why, if that is not why it was launched."""
+
+    until: Until
+    reason: Text | None = None
+
+    def end(self) -> datetime | None:
+        """Return until when; None for without an end.
+
+        Raises:
+            InvalidError: it is no time that there is.
+        """
+        if self.until == NEVER:
+            return None
+        try:
+            return msgspec.convert(self.until, Moment)
+        except msgspec.ValidationError as error:
+            raise InvalidError(Fault("/until", "moment", f"is no time: {error}")) from error
+
+
+class MakeReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What became of a launch, says the outside system that launches it: of this digest, and of this attempt.
+
+    `resources` are its own ids of what it made, `code` and `message` say why it failed.
+    """
+
+    digest: Digest
+    outcome: report.Outcome
+    attempt: Annotated[int, Meta(ge=1)] | None = None
+    resources: Annotated[tuple[ResourceId, ...], Meta(max_length=100)] = ()
+    code: Line = "Reported"
+    message: Text = "The outside system reports that it failed."
+
+    def report(self) -> report.Report:
+        """Return what is reported."""
+        return report.Report(
+            digest=self.digest,
+            outcome=self.outcome,
+            attempt=self.attempt,
+            resources=self.resources,
+            code=self.code,
+            message=self.message,
+        )
 
 
 class MakeNote(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -314,12 +369,15 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
     dataschema: str
     seq: int
     data: dict[str, Any]
+    hash: str
+    prevhash: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class History(msgspec.Struct, frozen=True):
-    """All events of a launch, oldest first."""
+    """All events of a launch, oldest first; `head` is the hash that the last one must have, if it was kept."""
 
     items: tuple[CloudEvent, ...]
+    head: str | None = None
 
 
 class BudgetView(msgspec.Struct, frozen=True, kw_only=True):
@@ -644,9 +702,9 @@ def inbox_page(page: Page) -> InboxPage:
     )
 
 
-def history(launch_id: str, events: list[Event]) -> History:
+def history(launch_id: str, events: list[Event], head: str | None) -> History:
     """Show a history."""
-    return History(tuple(msgspec.convert(cloud_event(launch_id, one), CloudEvent) for one in events))
+    return History(tuple(msgspec.convert(cloud_event(launch_id, one), CloudEvent) for one in events), head)
 
 
 def dry_run(prepared: Prepared) -> DryRun:

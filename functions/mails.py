@@ -69,11 +69,13 @@ def _told(notice: Notice, people: Mapping[Actor, Person]) -> dict[str, Any]:
     gate, launch = notice.gate, notice.launch
     return {
         "by": _actor(data, "by"),
+        "ends_at": _moment(data["ends_at"]) if "ends_at" in data else None,
+        "previous": _moment(data["previous"]) if _is_moment(data, "previous") else None,
         "changes": _changes(notice, data),
         "code": notice.code,
         "data": data,
         "doer": doer,
-        "ended": "until" in data and _moment(data["until"]) <= notice.happened.at
+        "ended": _is_moment(data, "until") and _moment(data["until"]) <= notice.happened.at
         if notice.happened
         else False,
         "gate": gate,
@@ -94,13 +96,18 @@ def _told(notice: Notice, people: Mapping[Actor, Person]) -> dict[str, Any]:
         "said": gate.decision_of(doer) if gate and doer else None,
         "since": _moment(data["since"]) if "since" in data else None,
         "to": _actor(data, "to"),
-        "until": _moment(data["until"]) if "until" in data else None,
+        "until": _moment(data["until"]) if _is_moment(data, "until") else None,
         "waits": launch is not None and launch.state is State.PENDING_APPROVAL,
     }
 
 
 def _actor(data: Mapping[str, Any], name: str) -> Actor | None:
-    return msgspec.convert(data[name], Actor) if data.get(name) else None
+    return msgspec.convert(data[name], Actor) if isinstance(data.get(name), Mapping) else None
+
+
+def _is_moment(data: Mapping[str, Any], name: str) -> bool:
+    """Tell whether that is a time: of a lease it may be null, of an amended launch it is a digest."""
+    return isinstance(data.get(name), str) and "T" in data[name]
 
 
 def _moment(text: str) -> datetime:

@@ -16,13 +16,17 @@ COMMANDS = ("cancel", "retry", "stop", "start", "terminate")
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One method of one path; `answer` None means that it answers a page, not JSON."""
+    """One method of one path; `answer` None means that it answers a page, not JSON.
+
+    `also` is a second status with which it succeeds, with the same answer.
+    """
 
     method: str
     path: str
     summary: str
     answer: type | None
     success: int = 200
+    also: int | None = None
     body: type | None = None
     query: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
@@ -130,6 +134,23 @@ OPERATIONS: tuple[Operation, ...] = (
         problems=(404,),
     ),
     *(_command(name) for name in COMMANDS),
+    Operation(
+        method="post",
+        path="/v1/launches/{id}/extend",
+        summary="Let it run for longer: at once (200), or as a launch of its own that waits for gates (202).",
+        body=bodies.Extend,
+        answer=bodies.LaunchView,
+        also=202,
+        problems=(404, 409),
+    ),
+    Operation(
+        method="post",
+        path="/v1/launches/{id}/report",
+        summary="Say what became of it, as the outside system that launches it.",
+        body=bodies.MakeReport,
+        answer=bodies.LaunchView,
+        problems=(404, 409),
+    ),
     Operation(
         method="post",
         path="/v1/decisions",
@@ -290,6 +311,8 @@ def _operation(one: Operation) -> dict[str, Any]:
             "required": True,
             "content": {"application/x-www-form-urlencoded": {"schema": _FORM}},
         }
+    if one.also is not None:
+        made["responses"][str(one.also)] = _answer(one)
     if "dry_run" in one.query:
         made["responses"]["200"] = _json(bodies.DryRun, "What would happen.")
     for status in _problems(one):

@@ -29,8 +29,10 @@ def templates() -> Environment:
     )
     made.filters.update(
         anew=wording.anew,
+        at_most=wording.at_most,
         capabilities=wording.capabilities,
         count=wording.count,
+        deed=wording.deed,
         differences=wording.differences,
         gate_state=wording.gate_state,
         kind_of=wording.kind,
@@ -44,6 +46,8 @@ def templates() -> Environment:
         money=wording.money,
         named=wording.named,
         pad=_pad,
+        runs=wording.runs,
+        so_far=wording.so_far,
         standing=wording.standing,
         title_of=wording.title,
         what=wording.what,

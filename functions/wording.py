@@ -15,7 +15,8 @@ from gonogo.core.bundle import Person
 from gonogo.core.event import Change
 from gonogo.core.gates import LAPSED, LOST, Gate, GateState, Place
 from gonogo.core.launch import Launch
-from gonogo.core.plan import POLICY_ENGINE, Plan, Question
+from gonogo.core.lease import Extension, extension_of
+from gonogo.core.plan import LEASE_ENGINE, NEVER, POLICY_ENGINE, Plan, Question, cost_of
 from gonogo.core.states import State
 
 VERDICTS = {"approve": "GO", "reject": "NO-GO", "revoke": "REVOKE"}
@@ -67,6 +68,16 @@ _POLICY = {
     State.FAILED: "The gate was GO, but it could not be put in force.",
 }
 """Where a change of policy stands."""
+_EXTENSION = {
+    State.PENDING: "Every gate is GO, and the lease is being extended.",
+    State.LAUNCHING: "Every gate is GO, and the lease is being extended.",
+    State.TERMINATED: "The lease is extended.",
+    State.REJECTED: "It is rejected, and the lease ends when it did.",
+    State.EXPIRED: "It has expired: the lease ended, or a gate was not decided in time.",
+    State.CANCELLED: "Whoever asked for it has cancelled it, and the lease ends when it did.",
+    State.FAILED: "Every gate was GO, but the lease could not be extended.",
+}
+"""Where the extension of a lease stands."""
 _WHY = {
     LOST: "somebody who decided it may do so no longer",
     LAPSED: "it was decided too long ago",
@@ -123,6 +134,8 @@ def moment(at: datetime) -> str:
 
 def length(text: str) -> str:
     """Return a length of time as words: 30d is 30 days."""
+    if text == NEVER:
+        return "10 years, for it has no end"
     number, unit = text[:-1], _UNITS[text[-1]]
     return f"{number} {unit}" if number == "1" else f"{number} {unit}s"
 
@@ -131,6 +144,9 @@ def what(plan: Plan) -> str:
     """Return what is launched, such as 2 of t3.micro in us-east-1, with a sign for `of`."""
     if plan.engine == POLICY_ENGINE:
         return f"the policy: {', '.join(plan.spec['files'])}"
+    if plan.engine == LEASE_ENGINE:
+        one = extension_of(plan)
+        return f"extends the lease of {one.name} ({one.launch}) from {moment(one.previous)} to {_end(one)}"
     units = ", ".join(f"{unit.quantity} \N{MULTIPLICATION SIGN} {unit.kind}" for unit in plan.units)
     return f"{units or plan.template} in {plan.region}"
 
@@ -191,7 +207,41 @@ def title(question: Question) -> str:
     if question.changes_policy:
         return "Change of policy"
     template = question.plan.template
-    return f"{question.name} ({template})" if question.name else template
+    called = f"{question.name} ({template})" if question.name else template
+    return f"Longer lease of {called}" if question.extends_lease else called
+
+
+def deed(question: Question) -> str:
+    """Return what is done with it once every gate is GO."""
+    if question.extends_lease:
+        return "extended"
+    return "put in force" if question.changes_policy else "launched"
+
+
+def at_most(question: Question) -> str:
+    """Return what it costs at most, and over which time."""
+    cost = money(question.price.worst_case, question.price.currency)
+    if question.extends_lease:
+        return f"at most {cost} more, until {_end(extension_of(question.plan))}"
+    return f"at most {cost} in {length(question.lease)}"
+
+
+def runs(question: Question) -> str:
+    """Return how long it may run."""
+    if question.lease == NEVER:
+        return "without an end"
+    whole = length(question.lease)
+    return f"{whole} in all, from its start on" if question.extends_lease else f"at most {whole}"
+
+
+def so_far(launch: Launch, at: datetime) -> str:
+    """Return what a launch has cost by then, if all of it ran all the time."""
+    price, began_at = launch.question.price, launch.started_at or at
+    return money(cost_of(price.hourly, at - began_at), price.currency)
+
+
+def _end(extension: Extension) -> str:
+    return moment(extension.until) if extension.until is not None else "no end"
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -267,6 +317,8 @@ def standing(launch: Launch) -> str:
 def _said_of(launch: Launch) -> str:
     if launch.question.changes_policy and launch.state in _POLICY:
         return _POLICY[launch.state]
+    if launch.question.extends_lease and launch.state in _EXTENSION:
+        return _EXTENSION[launch.state]
     if all(gate.is_after for gate in launch.gates):
         return _UNGATED.get(launch.state, _STANDING[launch.state])
     if launch.state is State.EXPIRED and not any(one.state is GateState.EXPIRED for one in launch.gates):
@@ -336,7 +388,7 @@ def _side(path: str, value: str | None) -> str:
     if value is None:
         return "none"
     if path == "lease":
-        return length(value)
+        return "without an end" if value == NEVER else length(value)
     if path == "launch_by":
         return moment(datetime.fromisoformat(value))
     if path in _COSTS and path.startswith("price."):

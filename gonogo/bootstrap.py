@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gonogo.core.errors import RefusedError
-from gonogo.core.plan import POLICY_ENGINE
+from gonogo.core.plan import LEASE_ENGINE, POLICY_ENGINE, UNNAMED_ENGINES
 from gonogo.core.token import Keyring
 from gonogo.ports import (
     Bus,
@@ -113,6 +113,7 @@ class Gonogo:
         self._identity = identity
         self._caller = caller
         self._engines: dict[str, Engine] = {}
+        self._resolvers: dict[str, Resolver] = {}
         self._observers: dict[str, Observer | None] = {}
 
     @cached_property
@@ -212,10 +213,14 @@ class Gonogo:
         return self.settings.mail_from
 
     def resolver(self, engine: str) -> Resolver:
-        """Return the resolver of an engine: the engine, with no more rights than whoever asks has."""
-        if engine == POLICY_ENGINE:
+        """Return the resolver of an engine; in another account it looks by the role that may only look."""
+        if engine in UNNAMED_ENGINES:
             raise RefusedError("NoSuchEngine", "no template names this engine")
-        return self.engine(engine)
+        if engine not in self._resolvers:
+            from gonogo.aws import engines
+
+            self._resolvers[engine] = engines.engine(engine, self._accounts("observer"))
+        return self._resolvers[engine]
 
     def engine(self, engine: str) -> Engine:
         """Return the engine."""
@@ -228,12 +233,18 @@ class Gonogo:
             from gonogo.service.policies import PolicyEngine
 
             return PolicyEngine(self.items, self.policies, self.now)
+        if engine == LEASE_ENGINE:
+            from gonogo.service.extend import LeaseEngine
+
+            return LeaseEngine(self)
         from gonogo.aws import engines
 
         return engines.engine(engine, self._accounts("role"))
 
     def observer(self, engine: str) -> Observer | None:
         """Return the eyes on what an engine made."""
+        if engine in UNNAMED_ENGINES:
+            return None
         if engine not in self._observers:
             from gonogo.aws import engines
 

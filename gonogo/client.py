@@ -189,7 +189,11 @@ class Client:
 
     def events(self, launch_id: str) -> list[Json]:
         """Return all events of a launch as CloudEvents, oldest first."""
-        return _items(self._ask("GET", _path(launch_id, "events")))
+        return _items(self.history(launch_id))
+
+    def history(self, launch_id: str) -> Json:
+        """Return all events of a launch, and under `head` the hash that the last one must have."""
+        return self._ask("GET", _path(launch_id, "events"))
 
     def decide(
         self, launch_id: str, *, gate: str, verdict: Verdict, digest: str, comment: str | None = None

@@ -246,7 +246,11 @@ class Engine(Resolver, Protocol):
         """Start them; RefusedError or LaterError as for `launch`."""
 
     def terminate(self, plan: Plan, resources: Sequence[str]) -> None:
-        """Terminate them; RefusedError or LaterError as for `launch`."""
+        """Terminate them; RefusedError or LaterError as for `launch`.
+
+        Raises:
+            GoneError: some are not there, which may be for their being too new; the others are terminated.
+        """
 
 
 class Observer(Protocol):

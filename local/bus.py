@@ -2,7 +2,8 @@
 
 Input, InputPath and InputTransformer are honoured as in the EventBridge user guide, "Target input
 transformation"; a target that cannot be reached gets its event into the dead-letter queue of that target, and
-nobody else hears of it.
+nobody else hears of it. What goes on to another bus keeps the account and the region that it came from, whichever
+account and region that bus is in.
 """
 
 import json
@@ -11,6 +12,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+from moto.events.models import events_backends
 
 from local.aws import Arn, client, queue_url
 
@@ -130,10 +133,12 @@ def _send(target: Target, body: str, event: Event) -> None:
         _to_queue(arn, body, **({"MessageGroupId": group} if group else {}))
     elif arn.service == "sns":
         client("sns", arn.region).publish(TopicArn=target["Arn"], Message=body)
+    elif arn.service == "firehose":
+        _to_files(arn, body)
     elif arn.service == "events" and arn.resource.startswith("event-bus/"):
-        _to_bus(arn, event)
+        arrive(arn, event)
     else:
-        message = f"this bus delivers to SQS, SNS and other buses only, not to {target['Arn']}"
+        message = f"this bus delivers to SQS, SNS, Firehose and other buses only, not to {target['Arn']}"
         raise TargetError(message)
 
 
@@ -141,16 +146,28 @@ def _to_queue(arn: Arn, body: str, **extra: Any) -> None:
     client("sqs", arn.region).send_message(QueueUrl=queue_url(arn), MessageBody=body, **extra)
 
 
-def _to_bus(arn: Arn, event: Event) -> None:
-    entry = {
-        "EventBusName": arn.resource.removeprefix("event-bus/"),
-        "Source": event["source"],
-        "DetailType": event["detail-type"],
-        "Detail": json.dumps(event["detail"]),
-        "Resources": event["resources"],
-        "Time": datetime.fromisoformat(event["time"]),
-    }
-    client("events", arn.region).put_events(Entries=[entry])
+def _to_files(arn: Arn, body: str) -> None:
+    """Put a record, ended as the stream's own processor would end it: moto's plays none."""
+    firehose = client("firehose", arn.region)
+    stream = arn.resource.removeprefix("deliverystream/")
+    told = firehose.describe_delivery_stream(DeliveryStreamName=stream)["DeliveryStreamDescription"]
+    processing = told["Destinations"][0]["ExtendedS3DestinationDescription"].get(
+        "ProcessingConfiguration", {}
+    )
+    ended = any(one["Type"] == "AppendDelimiterToRecord" for one in processing.get("Processors", ()))
+    data = f"{body}\n" if ended and processing.get("Enabled") else body
+    firehose.put_record(DeliveryStreamName=stream, Record={"Data": data.encode()})
+
+
+def arrive(arn: Arn, event: Event) -> None:
+    """Let an event arrive at a bus of any account and region; its rules take it from there.
+
+    What fills an archive is a rule of EventBridge's own, on the bus where an event was put.
+    """
+    bus = events_backends[arn.account][arn.region].describe_event_bus(arn.resource.removeprefix("event-bus/"))
+    for rule in [one for one in bus.rules.values() if not one.managed_by]:
+        told: Any = dict(event)
+        rule.send_to_targets(told)
 
 
 def _bury(dead: str, rule: Rule, target: str, body: str, error: Exception) -> None:

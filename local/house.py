@@ -140,6 +140,7 @@ class House:
 
     def _parameters(self) -> Mapping[str, str]:
         return {
+            "BillingFiles": "usage",
             "MailFrom": MAIL_FROM,
             "OidcAudience": AUDIENCE,
             "OidcIssuer": ISSUER,

@@ -8,6 +8,8 @@ the patch was written for. What they restore:
 - Query reads one partition, instead of sorting the whole table.
 - RunInstances honours ClientToken: the same token adopts the instance, with other parameters it is refused.
 - EC2 keeps time by the clock that gonogo has here, which can jump; so do CloudFormation and Step Functions.
+- LaunchTime is when an instance was last started, a stop or an end is stamped once, in GMT, and nothing starts or
+  stops what is terminated.
 - CreateStack honours ClientRequestToken: the same token gives the stack of that name, with other parameters it is
   refused; IAM resources need a capability; a stack whose resources cannot be made rolls back.
 - StartExecution takes the ARN of a version, whose executions tell it; versions can be listed.
@@ -16,6 +18,7 @@ the patch was written for. What they restore:
 """
 
 import contextlib
+import copy
 import functools
 import hashlib
 import inspect
@@ -41,6 +44,7 @@ from moto.dynamodb.models.table import StreamShard, Table
 from moto.dynamodb.responses import DynamoHandler
 from moto.dynamodbstreams.responses import DynamoDBStreamsHandler
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.instances import Instance, InstanceBackend, InstanceState
 from moto.ec2.responses.instances import InstanceResponse
 from moto.events.exceptions import InvalidEventPatternException
 from moto.events.models import EventPattern, EventPatternParser
@@ -265,7 +269,67 @@ def _run_instances(original: Original, response: InstanceResponse) -> Any:
 @instead_of(moto.cloudformation.models, "utcnow", "7b8bb404c4f6dc02")
 @instead_of(moto.stepfunctions.models, "utcnow", "7b8bb404c4f6dc02")
 def _moto_now(_original: Original) -> datetime:
+    return _now()
+
+
+def _now() -> datetime:
     return hooks.now().astimezone(UTC).replace(tzinfo=None)
+
+
+# EC2: instances that start, stop and end
+
+
+class IncorrectInstanceStateError(EC2ClientError):
+    """What is terminated can be neither started nor stopped (EC2 API reference, "Error codes")."""
+
+    __module__ = "moto.ec2.exceptions"
+
+    def __init__(self, instance: str, done: str) -> None:
+        super().__init__(
+            "IncorrectInstanceState",
+            f"The instance '{instance}' is not in a state from which it can be {done}.",
+        )
+
+
+@instead_of(InstanceBackend, "start_instances", "d63bc0ad1d5b9c1c")
+def _start_instances(original: Original, backend: InstanceBackend, instance_ids: list[str]) -> Any:
+    _none_terminated(backend, instance_ids, "started")
+    return original(backend, instance_ids)
+
+
+@instead_of(InstanceBackend, "stop_instances", "122b72200b480039")
+def _stop_instances(original: Original, backend: InstanceBackend, instance_ids: list[str]) -> Any:
+    _none_terminated(backend, instance_ids, "stopped")
+    return original(backend, instance_ids)
+
+
+def _none_terminated(backend: InstanceBackend, instance_ids: list[str], done: str) -> None:
+    for one in backend.get_multi_instances_by_id(instance_ids):
+        if _state(one) == "terminated":
+            raise IncorrectInstanceStateError(one.id, done)
+
+
+@instead_of(Instance, "start", "59967ab3c8e7deb1")
+def _start(original: Original, instance: Instance) -> InstanceState:
+    if _state(instance) == "running":
+        return copy.copy(instance._state)  # noqa: SLF001  as moto answers
+    before: InstanceState = original(instance)
+    instance.launch_time = _now()
+    return before
+
+
+@instead_of(Instance, "stop", "e6e7da70fc8a49d4")
+@instead_of(Instance, "terminate", "b5e4ee68c4147215")
+def _end(original: Original, instance: Instance) -> InstanceState:
+    was, reason = _state(instance), instance._reason  # noqa: SLF001  moto has no other name for it
+    before: InstanceState = original(instance)
+    is_told = was == _state(instance)
+    instance._reason = reason if is_told else f"User initiated ({_now():%Y-%m-%d %H:%M:%S} GMT)"  # noqa: SLF001
+    return before
+
+
+def _state(instance: Instance) -> str:
+    return instance._state.name  # noqa: SLF001  moto has no other name for it
 
 
 # CloudFormation: tokens, capabilities, roll-backs and time

@@ -17,14 +17,18 @@ from local.template import TemplateError, Values
 
 NAME: Final = "gonogo"
 
-PSEUDO: Final[Mapping[str, str]] = {
-    "AWS::AccountId": ACCOUNT,
-    "AWS::Partition": "aws",
-    "AWS::Region": REGION,
-    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{NAME}/local",
-    "AWS::StackName": NAME,
-    "AWS::URLSuffix": "amazonaws.com",
-}
+
+def pseudo(region: str) -> Mapping[str, str]:
+    """Return CloudFormation's pseudo parameters for a stack of this region."""
+    return {
+        "AWS::AccountId": ACCOUNT,
+        "AWS::Partition": "aws",
+        "AWS::Region": region,
+        "AWS::StackId": f"arn:aws:cloudformation:{region}:{ACCOUNT}:stack/{NAME}/local",
+        "AWS::StackName": NAME,
+        "AWS::URLSuffix": "amazonaws.com",
+    }
+
 
 LEFT_OUT: Final = frozenset(
     {
@@ -32,13 +36,16 @@ LEFT_OUT: Final = frozenset(
         "AWS::CloudWatch::CompositeAlarm",
         "AWS::CloudWatch::Dashboard",
         "AWS::Events::EventBusPolicy",
+        "AWS::IAM::ManagedPolicy",
         "AWS::IAM::Policy",
         "AWS::IAM::Role",
         "AWS::Lambda::EventInvokeConfig",
         "AWS::Lambda::EventSourceMapping",  # moto's would swallow the records; local/pump.py plays them
         "AWS::Lambda::Permission",
         "AWS::Logs::LogGroup",
+        "AWS::Logs::LogStream",
         "AWS::Logs::MetricFilter",
+        "AWS::S3::BucketPolicy",
         "AWS::SNS::Subscription",
         "AWS::SNS::TopicPolicy",
         "AWS::SQS::QueuePolicy",
@@ -76,9 +83,13 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 class Stack:
     """The resources of one template, made in moto as they are asked for."""
 
-    def __init__(self, template: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+    def __init__(
+        self, template: Mapping[str, Any], parameters: Mapping[str, str], region: str = REGION
+    ) -> None:
         """Take a template as `template.read` returns it, and the parameters that differ from its defaults."""
         self._template = template
+        self._region = region
+        self._pseudo = pseudo(region)
         self._resources: Mapping[str, Any] = template["Resources"]
         self._made: dict[str, Attributes] = {}
         self._making: set[str] = set()
@@ -93,8 +104,8 @@ class Stack:
 
     def look(self, logical_id: str, attribute: str | None) -> Any:
         """Return what Ref (attribute None) or Fn::GetAtt gives; the resource is made first if need be."""
-        if logical_id in PSEUDO:
-            return PSEUDO[logical_id]
+        if logical_id in self._pseudo:
+            return self._pseudo[logical_id]
         if logical_id not in self._made:
             self._made[logical_id] = self._attributes(logical_id)
         attributes = self._made[logical_id]
@@ -156,7 +167,7 @@ class Stack:
         resource = self._resources.get(logical_id, {})
         kind = resource.get("Type")
         if kind is None or kind in LEFT_OUT:
-            return _elsewhere(logical_id, kind)
+            return _elsewhere(logical_id, kind, self._region)
         if kind not in MAKERS:
             message = f"{logical_id} is of type {kind}, which local/stack.py neither makes nor leaves out"
             raise TemplateError(message)
@@ -164,19 +175,19 @@ class Stack:
             message = f"{logical_id} refers to itself in a circle"
             raise TemplateError(message)
         self._making.add(logical_id)
-        made = MAKERS[kind](logical_id, self._values.of(resource.get("Properties", {})))
+        made = MAKERS[kind](self._region, logical_id, self._values.of(resource.get("Properties", {})))
         self._making.remove(logical_id)
         return made
 
 
-def _elsewhere(logical_id: str, kind: str | None) -> Attributes:
+def _elsewhere(logical_id: str, kind: str | None, region: str) -> Attributes:
     """Return plausible names for what only exists on AWS: functions, roles, what is left out."""
     if logical_id.endswith("Role"):
         arn = f"arn:aws:iam::{ACCOUNT}:role/{NAME}-{logical_id}"
     elif kind == "AWS::Logs::LogGroup":
-        arn = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{NAME}-{logical_id}:*"
+        arn = f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{NAME}-{logical_id}:*"
     else:
-        arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{logical_id}"
+        arn = f"arn:aws:lambda:{region}:{ACCOUNT}:function:{logical_id}"
     return {"Ref": logical_id, "Arn": arn}
 
 
@@ -206,7 +217,7 @@ def _true(value: object) -> bool:
     return str(value).lower() == "true"
 
 
-def _table(logical_id: str, properties: Mapping[str, Any]) -> Attributes:
+def _table(region: str, logical_id: str, properties: Mapping[str, Any]) -> Attributes:
     known = (
         "AttributeDefinitions",
         "KeySchema",
@@ -218,18 +229,18 @@ def _table(logical_id: str, properties: Mapping[str, Any]) -> Attributes:
     if "StreamSpecification" in properties:
         asked["StreamSpecification"] = {"StreamEnabled": True, **properties["StreamSpecification"]}
     name = properties.get("TableName", f"{NAME}-{logical_id}")
-    made = client("dynamodb").create_table(TableName=name, **asked)["TableDescription"]
+    made = client("dynamodb", region).create_table(TableName=name, **asked)["TableDescription"]
     return {"Ref": name, "Arn": made["TableArn"], "StreamArn": made.get("LatestStreamArn")}
 
 
-def _bus(logical_id: str, properties: Mapping[str, Any]) -> Attributes:
+def _bus(region: str, logical_id: str, properties: Mapping[str, Any]) -> Attributes:
     name = properties.get("Name", f"{NAME}-{logical_id}")
-    made = client("events").create_event_bus(Name=name)
+    made = client("events", region).create_event_bus(Name=name)
     return {"Ref": name, "Name": name, "Arn": made["EventBusArn"]}
 
 
-def _rule(logical_id: str, properties: Mapping[str, Any]) -> Attributes:
-    events = client("events")
+def _rule(region: str, logical_id: str, properties: Mapping[str, Any]) -> Attributes:
+    events = client("events", region)
     name = properties.get("Name", f"{NAME}-{logical_id}")
     bus = {"EventBusName": properties["EventBusName"]} if "EventBusName" in properties else {}
     asked = {
@@ -245,8 +256,8 @@ def _rule(logical_id: str, properties: Mapping[str, Any]) -> Attributes:
     return {"Ref": name, "Arn": made["RuleArn"]}
 
 
-def _queue(logical_id: str, properties: Mapping[str, Any]) -> Attributes:
-    sqs = client("sqs")
+def _queue(region: str, logical_id: str, properties: Mapping[str, Any]) -> Attributes:
+    sqs = client("sqs", region)
     name = properties.get("QueueName", f"{NAME}-{logical_id}")
     texts = {
         key: json.dumps(value) if isinstance(value, dict) else str(value)
@@ -258,29 +269,52 @@ def _queue(logical_id: str, properties: Mapping[str, Any]) -> Attributes:
     return {"Ref": url, "Arn": arn, "QueueName": name, "QueueUrl": url}
 
 
-def _topic(logical_id: str, properties: Mapping[str, Any]) -> Attributes:
+def _topic(region: str, logical_id: str, properties: Mapping[str, Any]) -> Attributes:
     name = properties.get("TopicName", f"{NAME}-{logical_id}")
-    arn = client("sns").create_topic(Name=name)["TopicArn"]
+    arn = client("sns", region).create_topic(Name=name)["TopicArn"]
     return {"Ref": arn, "TopicArn": arn, "TopicName": name}
 
 
-def _key(_logical_id: str, properties: Mapping[str, Any]) -> Attributes:
+def _key(region: str, _logical_id: str, properties: Mapping[str, Any]) -> Attributes:
     asked = {key: properties[key] for key in ("Description", "KeySpec", "KeyUsage") if key in properties}
-    made = client("kms").create_key(**asked)["KeyMetadata"]
+    made = client("kms", region).create_key(**asked)["KeyMetadata"]
     return {"Ref": made["KeyId"], "KeyId": made["KeyId"], "Arn": made["Arn"]}
 
 
-def _alias(_logical_id: str, properties: Mapping[str, Any]) -> Attributes:
-    client("kms").create_alias(AliasName=properties["AliasName"], TargetKeyId=properties["TargetKeyId"])
+def _alias(region: str, _logical_id: str, properties: Mapping[str, Any]) -> Attributes:
+    client("kms", region).create_alias(
+        AliasName=properties["AliasName"], TargetKeyId=properties["TargetKeyId"]
+    )
     return {"Ref": properties["AliasName"]}
 
 
-MAKERS: Mapping[str, Callable[[str, Mapping[str, Any]], Attributes]] = {
+def _bucket(region: str, logical_id: str, properties: Mapping[str, Any]) -> Attributes:
+    s3 = client("s3", region)
+    name = properties.get("BucketName", f"{NAME}-{logical_id}".lower())
+    where = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != REGION else {}
+    s3.create_bucket(Bucket=name, **where)
+    if "VersioningConfiguration" in properties:
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=properties["VersioningConfiguration"])
+    return {"Ref": name, "Arn": f"arn:aws:s3:::{name}"}
+
+
+def _files(region: str, logical_id: str, properties: Mapping[str, Any]) -> Attributes:
+    known = ("DeliveryStreamType", "ExtendedS3DestinationConfiguration")
+    name = properties.get("DeliveryStreamName", f"{NAME}-{logical_id}")
+    made = client("firehose", region).create_delivery_stream(
+        DeliveryStreamName=name, **{key: properties[key] for key in known if key in properties}
+    )
+    return {"Ref": name, "Arn": made["DeliveryStreamARN"]}
+
+
+MAKERS: Mapping[str, Callable[[str, str, Mapping[str, Any]], Attributes]] = {
     "AWS::DynamoDB::Table": _table,
     "AWS::Events::EventBus": _bus,
     "AWS::Events::Rule": _rule,
     "AWS::KMS::Alias": _alias,
     "AWS::KMS::Key": _key,
+    "AWS::KinesisFirehose::DeliveryStream": _files,
+    "AWS::S3::Bucket": _bucket,
     "AWS::SNS::Topic": _topic,
     "AWS::SQS::Queue": _queue,
 }

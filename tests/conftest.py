@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-SUMS = ("fault points", "pairs of faults", "orders of two")
+SUMS = {
+    "fault points": "tests/service",
+    "pairs of faults": "tests/service",
+    "orders of two": "tests/service",
+    "faults at calls to EC2": "tests/contract",
+    "pairs of faults at calls to EC2": "tests/contract",
+}
 LINES = ("random steps", "small world")
 
 
@@ -20,4 +26,4 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 if name in SUMS:
                     sums[name] += value
     for name, value in sums.items():
-        terminalreporter.write_line(f"tests/service: {value} {name} tried, none skipped")
+        terminalreporter.write_line(f"{SUMS[name]}: {value} {name} tried, none skipped")

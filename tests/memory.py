@@ -16,24 +16,29 @@ from unittest import mock
 import msgspec
 
 from gonogo import ports
+from gonogo.aws.engines.event import Event as EventEngine
 from gonogo.core import event as events
 from gonogo.core.bundle import Bundle, digest_of
 from gonogo.core.errors import (
     Fault,
+    FullError,
+    GoneError,
     InvalidError,
     ItemExistsError,
     LaterError,
     NotAuthenticatedError,
+    PartialError,
     RefusedError,
     VersionConflictError,
 )
 from gonogo.core.event import Event
 from gonogo.core.item import Item
 from gonogo.core.launch import InstanceState
-from gonogo.core.plan import POLICY_ENGINE, Place, Plan, Unit
+from gonogo.core.plan import EVENT_ENGINE, LEASE_ENGINE, POLICY_ENGINE, UNNAMED_ENGINES, Place, Plan, Unit
 from gonogo.core.token import Keyring
 from gonogo.ports import Page, PoisonError, Seen
 from gonogo.service import policies
+from gonogo.service.extend import LeaseEngine
 from gonogo.service.publish import Change, Image
 
 T = TypeVar("T", bound=Item)
@@ -358,6 +363,7 @@ class Cloud:
         self.machines: dict[str, Machine] = {}
         self.heard: Callable[[Machine], None] = lambda _machine: None
         self.refusal: RefusedError | None = None
+        self.full: set[tuple[str | None, str]] = set()
         self.images = {"/aws/service/newest": "ami-0123456789abcdef0"}
         self._by_token: dict[str, tuple[bytes, tuple[str, ...]]] = {}
 
@@ -377,8 +383,23 @@ class Cloud:
     def launch(
         self, plan: Plan, *, token: str, tags: Mapping[str, str], files: ports.Files
     ) -> tuple[str, ...]:
-        """Make the plan's instances, or adopt them."""
+        """Make the plan's instances subnet by subnet, or adopt them; where it is `full` there is no room."""
         del files
+        made: list[str] = []
+        subnets = plan.spec.get("subnet_ids") or [plan.spec.get("subnet_id")]
+        each, more = divmod(plan.spec["count"], len(subnets))
+        for number, subnet in enumerate(subnets):
+            part = token if number == 0 else f"{token}-{number + 1}"
+            count = each + (number < more)
+            if count and part not in self._by_token and (subnet, plan.spec["instance_type"]) in self.full:
+                if made:
+                    raise PartialError("InsufficientInstanceCapacity", "None left.", made, full=True)
+                raise FullError("InsufficientInstanceCapacity", "None left.")
+            spec = {**plan.spec, "count": count, "subnet_id": subnet}
+            made += self._part(msgspec.structs.replace(plan, spec=spec), part, tags) if count else ()
+        return tuple(made)
+
+    def _part(self, plan: Plan, token: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         signature = msgspec.json.encode([plan.spec, sorted(tags.items())], order="deterministic")
         if token in self._by_token:
             before, ids = self._by_token[token]
@@ -423,8 +444,12 @@ class Cloud:
         self._turn(plan, resources, "running")
 
     def terminate(self, plan: Plan, resources: Sequence[str]) -> None:
-        """Terminate machines."""
-        self._turn(plan, resources, "terminated")
+        """Terminate machines: those that are there, where some are gone."""
+        there = [one for one in resources if one in self.machines]
+        if there or not resources:
+            self._turn(plan, there, "terminated")
+        if len(there) < len(resources):
+            raise GoneError("InvalidInstanceID.NotFound", "None by that id.")
 
     def look(self, resource: str, place: Place) -> Seen | None:
         """Return a machine as it is."""
@@ -554,14 +579,16 @@ class Outside:
     def resolver(self, engine: str) -> ports.Resolver:
         """Return the resolver of an engine."""
         self._known(engine)
-        return self.cloud
+        return EventEngine() if engine == EVENT_ENGINE else self.cloud
 
     def engine(self, engine: str) -> ports.Engine:
         """Return an engine."""
         if engine == POLICY_ENGINE:
             return policies.PolicyEngine(self.items, self.policies, self.now)
+        if engine == LEASE_ENGINE:
+            return LeaseEngine(self)
         self._known(engine)
-        return self.cloud
+        return EventEngine() if engine == EVENT_ENGINE else self.cloud
 
     def now(self) -> datetime:
         """Return the time."""
@@ -579,10 +606,12 @@ class Outside:
 
     def observer(self, engine: str) -> ports.Observer | None:
         """Return the eyes on what an engine made."""
+        if engine in (*UNNAMED_ENGINES, EVENT_ENGINE):
+            return None
         self._known(engine)
         return self.cloud
 
     @staticmethod
     def _known(engine: str) -> None:
-        if engine != "ec2":
+        if engine not in ("ec2", EVENT_ENGINE):
             raise RefusedError("NoSuchEngine", f"there is no engine {engine!r}")

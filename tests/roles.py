@@ -30,9 +30,9 @@ ROLES = {
 """The role of each function, by their logical ids."""
 
 PSEUDO = {
-    "AWS::AccountId": ACCOUNT,
     "AWS::Partition": "aws",
     "AWS::Region": REGION,
+    "AWS::StackName": "gonogo",
     "AWS::URLSuffix": "amazonaws.com",
 }
 
@@ -108,18 +108,23 @@ def holds(operator: str, key: str, wanted: tuple[str, ...], facts: Mapping[str, 
 
 
 class Roles:
-    """What each function may do, by the packaged template.
+    """What each function may do, by the packaged template; or each role, by another template.
 
     `names` gives the physical name (for a queue and a key: the last part of its ARN) of resources that exist
     somewhere; all others are named by their logical id. `parameters` are those of the stack.
     """
 
     def __init__(
-        self, template: Mapping[str, Any], parameters: Mapping[str, str], names: Mapping[str, str]
+        self,
+        template: Mapping[str, Any],
+        parameters: Mapping[str, str],
+        names: Mapping[str, str],
+        account: str = ACCOUNT,
     ) -> None:
         """Take the template before SAM's transform."""
         self._resources: Mapping[str, Any] = template["Resources"]
         self._names = names
+        self._account = account
         self._values = Values(template, parameters, self._look)
 
     def arn(self, logical_id: str) -> str:
@@ -128,16 +133,12 @@ class Roles:
         region = "" if service == "iam" else REGION
         suffix = ":*" if service == "logs" else ""
         name = self._names.get(logical_id, logical_id)
-        return f"arn:aws:{service}:{region}:{ACCOUNT}:{prefix}{name}{suffix}"
+        return f"arn:aws:{service}:{region}:{self._account}:{prefix}{name}{suffix}"
 
     def statements(self, function: str) -> list[Statement]:
         """Return all that allows something to the role of a function."""
         role = ROLES[function]
-        found = [
-            _statement(one)
-            for policy in self._values.of(self._resources[role]["Properties"]["Policies"])
-            for one in policy["PolicyDocument"]["Statement"]
-        ]
+        found = self.statements_of(role)
         for name, resource in self._resources.items():
             if resource["Type"] == "AWS::KMS::Key":
                 found += [
@@ -146,6 +147,18 @@ class Roles:
                     if one["Principal"]["AWS"] == self.arn(role)
                 ]
         return found
+
+    def statements_of(self, role: str) -> list[Statement]:
+        """Return all that a role's own policies allow it."""
+        return [
+            _statement(one)
+            for policy in self._values.of(self._resources[role]["Properties"]["Policies"])
+            for one in policy["PolicyDocument"]["Statement"]
+        ]
+
+    def of(self, value: Any) -> Any:
+        """Return a value of the template, worked out."""
+        return self._values.of(value)
 
     def made_by_lambda(self, function: str) -> list[Call]:
         """Return what Lambda itself does in the function's name: logs, reading its source, putting aside.
@@ -180,6 +193,8 @@ class Roles:
         return calls
 
     def _look(self, logical_id: str, attribute: str | None) -> str:
+        if logical_id == "AWS::AccountId":
+            return self._account
         if logical_id in PSEUDO:
             return PSEUDO[logical_id]
         if attribute == "Arn":

@@ -8,10 +8,14 @@ import tomllib
 from pathlib import Path
 
 import cedarpy
+import msgspec
 import pytest
 
 from functions.openapi import OPERATIONS
+from gonogo.cli import offline
 from gonogo.core import event
+from gonogo.core.bundle import Template
+from gonogo.core.plan import Place, fill
 from infra import schemas
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +62,19 @@ def test_what_is_there_to_copy_can_be_read(kind: str, text: str) -> None:
         assert tomllib.loads(text)
     else:
         assert json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
+
+
+def test_templates_that_are_there_to_copy_could_be_launched() -> None:
+    """A field that no engine knows would be found by whoever copied it, when it is asked for."""
+    texts = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "policy.md").read_text(), re.DOTALL)
+    templates = [msgspec.toml.decode(text, type=Template) for text in texts if "\nengine = " in text]
+    assert len(templates) >= 2
+    for one in templates:
+        given = {name: rule.get("default") for name, rule in one.parameters.get("properties", {}).items()}
+        for spec in (one.spec, *({**one.spec, **choice} for choice in one.choices)):
+            place = Place(one.region, one.account)
+            _, units = offline.resolver(one.engine).resolve(fill(spec, given), place, {})
+            assert units
 
 
 def test_every_route_is_in_the_api_document() -> None:

@@ -17,8 +17,11 @@ PASSING = frozenset(
         "InternalServiceError",
         "KMSInternalException",
         "DependencyTimeoutException",
+        "ExpiredToken",
+        "ExpiredTokenException",
         "LimitExceeded",
         "ProvisionedThroughputExceededException",
+        "RequestExpired",
         "RequestLimitExceeded",
         "RequestThrottled",
         "ServiceUnavailable",
@@ -31,11 +34,15 @@ PASSING = frozenset(
         "Unavailable",
     }
 )
-"""Error codes that pass (AWS API references, "Common errors"), by whatever service."""
+"""Error codes that pass (AWS API references, "Common errors"), by whatever service.
+
+Credentials that have expired are made anew: that is no answer to what was asked.
+"""
 
 FULL = frozenset(
     {
         "InsufficientCapacity",
+        "InsufficientCapacityOnHost",
         "InsufficientHostCapacity",
         "InsufficientInstanceCapacity",
         "InsufficientReservedInstanceCapacity",

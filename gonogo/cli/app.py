@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from gonogo import __version__
-from gonogo.cli import amendments, decisions, delegations, launches, policies, propose, reasons, screen
+from gonogo.cli import amendments, audit, decisions, delegations, launches, policies, propose, reasons, screen
 from gonogo.cli.desk import Desk, Exit
 from gonogo.client import ClientError
 
@@ -33,6 +33,7 @@ app = typer.Typer(
     epilog="Set GONOGO_URL, and GONOGO_TOKEN or GONOGO_TOKEN_COMMAND. It leaves with 0 when done, 1 when"
     " refused or failed, 2 when used wrongly, 3 when a wait took too long.",
 )
+auditing = typer.Typer(no_args_is_help=True, help="Verify that a history is as it was written.")
 policy = typer.Typer(no_args_is_help=True, help="Check, test, replay, publish, propose and show the policy.")
 
 
@@ -83,6 +84,8 @@ app.command("start")(launches.start)
 app.command("terminate")(launches.terminate)
 app.command("templates")(launches.templates)
 app.add_typer(policy, name="policy")
+app.add_typer(auditing, name="audit")
+auditing.command("verify")(audit.verify)
 policy.command("check")(policies.check)
 policy.command("test")(policies.run_cases)
 policy.command("replay")(policies.replay)

@@ -6,22 +6,38 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from gonogo.aws import engines
+from gonogo.aws.engines import ec2
 from gonogo.aws.engines.cloudformation import CloudFormationResolver
 from gonogo.aws.engines.ec2 import ALIAS, Ec2Resolver
+from gonogo.aws.engines.event import Event
 from gonogo.aws.engines.stepfunctions import Spec, StepFunctionsResolver
-from gonogo.core.errors import Fault, InvalidError, RefusedError
-from gonogo.core.plan import Place, Unit
+from gonogo.core.errors import Fault, InvalidError, LaterError, RefusedError
+from gonogo.core.plan import EVENT_ENGINE, Place, Unit
 from gonogo.ports import Resolver
 
 OFFLINE = "Offline"
 
 
 class Ec2Offline(Ec2Resolver):
-    """The resolver of ec2, but an image alias is taken for the image."""
+    """The resolver of ec2, but an image alias is taken for the image, and a launch template stays as it is named."""
 
-    def _image(self, name: str, region: str) -> str:
-        del region
+    def _image(self, name: str, place: Place) -> str:
+        del place
         return ALIAS + name
+
+    def _pinned(self, spec: ec2.Spec, named: ec2.Template, place: Place) -> ec2.Spec:
+        """Return the spec as it is.
+
+        Raises:
+            LaterError: the instance type is left to the launch template, so that there is no price here.
+        """
+        del place
+        if spec.instance_type is None:
+            raise LaterError(
+                f"what instance type {named.id} version {named.version} has cannot be looked up here;"
+                " name `instance_type` in the template"
+            )
+        return spec
 
 
 class StepFunctionsOffline(StepFunctionsResolver):
@@ -63,6 +79,8 @@ def resolver(engine: str) -> Resolver:
         return CloudFormationResolver(_nobody)
     if engine == "stepfunctions":
         return StepFunctionsOffline(_nobody)
+    if engine == EVENT_ENGINE:
+        return Event()
     return _Others(engine)
 
 

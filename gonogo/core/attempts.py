@@ -151,6 +151,14 @@ def undone(launch: Launch, *, at: datetime) -> Launch:
     return _after_refusal(launch, code=undo.code, message=undo.message, full=undo.full, at=at, told=True)
 
 
+def took_back(launch: Launch, resources: tuple[str, ...], *, at: datetime) -> Launch:
+    """Record that these were made too and are terminated, in whatever state it is by now."""
+    more = tuple(one for one in resources if one not in launch.rolled_back)
+    if not more:
+        return launch
+    return launch.changed(rolled_back=(*launch.rolled_back, *more), updated_at=at).next_version()
+
+
 def _after_refusal(
     launch: Launch, *, code: str, message: str, full: bool, at: datetime, told: bool
 ) -> Launch:

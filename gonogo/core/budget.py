@@ -75,15 +75,25 @@ def ledger_id(cost_center: str, month: str) -> str:
 
 def amounts(hourly: Decimal, begin: datetime, end: datetime) -> dict[str, Decimal]:
     """Return what running from `begin` to `end` costs by month (UTC), rounded up to the hundredth each."""
-    found: dict[str, Decimal] = {}
-    at = begin.astimezone(UTC)
-    end = end.astimezone(UTC)
-    while at < end and len(found) < MOST_MONTHS:
-        following = _next_month(at)
-        seconds = Decimal((min(following, end) - at) // timedelta(microseconds=1)) / 1_000_000
-        found[f"{at:%Y-%m}"] = (hourly * seconds / 3600).quantize(_CENT, rounding=ROUND_UP)
-        at = following
+    return {month: in_month(hourly, begin, end, month) for month in months(begin, end)[:MOST_MONTHS]}
+
+
+def months(begin: datetime, end: datetime) -> list[str]:
+    """Return the months (UTC) that running from `begin` to `end` touches."""
+    found: list[str] = []
+    at, end = begin.astimezone(UTC), end.astimezone(UTC)
+    while at < end:
+        found.append(f"{at:%Y-%m}")
+        at = _next_month(at)
     return found
+
+
+def in_month(hourly: Decimal, begin: datetime, end: datetime, month: str) -> Decimal:
+    """Return what running from `begin` to `end` costs in one month (UTC), rounded up to the hundredth."""
+    first = datetime.strptime(f"{month} +0000", "%Y-%m %z")
+    begin, end = max(begin, first), min(end, _next_month(first))
+    seconds = Decimal(max(end - begin, timedelta(0)) // timedelta(microseconds=1)) / 1_000_000
+    return (hourly * seconds / 3600).quantize(_CENT, rounding=ROUND_UP)
 
 
 def _next_month(at: datetime) -> datetime:

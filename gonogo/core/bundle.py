@@ -23,10 +23,10 @@ from gonogo.core.plan import Account, Lease, PriceTable
 from gonogo.core.window import Window
 
 _PLACES: dict[Kind, Place] = {"human": "approval", "hook": "before_approval", "timer": "before_launch"}
-ACTIONS = ("launch", "request", "approve", "act_for", "break_glass", "delegate", "change_policy")
+ACTIONS = ("launch", "request", "approve", "act_for", "break_glass", "extend", "delegate", "change_policy")
 GATED = ("request", "break_glass")
 """The actions whose permits name a gate with @gate."""
-UNCLAIMED = ("launch", "break_glass")
+UNCLAIMED = ("launch", "break_glass", "extend")
 """The actions whose permits may not read what the client says, nor the budget, whose cost center it says."""
 FILES = ("policies.cedar", "schema.cedarschema", "gates.toml", "people.toml", "prices.toml")
 BUDGETS = "budgets.toml"

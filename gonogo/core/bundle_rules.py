@@ -45,7 +45,7 @@ from gonogo.core.bundle import (
 from gonogo.core.bundle_lines import CedarFile, Key, TomlFile
 from gonogo.core.errors import BundleRefusedError, Fault
 from gonogo.core.gates import Kind, Place
-from gonogo.core.plan import NEVER, PriceTable, lease_length
+from gonogo.core.plan import NEVER, UNNAMED_ENGINES, PriceTable, lease_length
 
 POLICIES, SCHEMA = "policies.cedar", bundle_schema.FILE
 GATES, PEOPLE, PRICES = "gates.toml", "people.toml", "prices.toml"
@@ -667,6 +667,8 @@ def _template_faults(
         return
     if name == POLICY_GATE:
         yield (), "name", "is the name by which a change of policy goes"
+    if template.engine in UNNAMED_ENGINES:
+        yield ("engine",), "engine", f"{template.engine!r} is none that a template can name"
     if template.parameters["type"] != "object":
         yield ("parameters", "type"), "parameters", "must be of type object"
     if template.region not in prices.hourly.get(template.engine, {}):

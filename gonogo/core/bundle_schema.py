@@ -20,6 +20,7 @@ _OF: dict[str, str] = {
     "launch": "Template",
     "request": "Template",
     "break_glass": "Template",
+    "extend": "Template",
     "approve": "Gate",
     "change_policy": "Gate",
     "act_for": "Person",
@@ -27,7 +28,7 @@ _OF: dict[str, str] = {
 }
 """What each action is done to."""
 _ENTITIES = ("Group", "Person", "Template", "Gate")
-_BUDGETED = ("launch", "request", "break_glass")
+_BUDGETED = ("launch", "request", "break_glass", "extend")
 _NEEDED = ("launch", "request", "approve")
 _ZERO = {"__extn": {"fn": "decimal", "arg": "0.0"}}
 _COSTS = {"hourly_cost": _ZERO, "monthly_cost": _ZERO, "worst_case_cost": _ZERO}

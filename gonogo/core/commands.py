@@ -356,7 +356,8 @@ def _require_less(asked: Question, offered: Question) -> None:
     then, now = asked.price, offered.price
     if now.currency != then.currency or now.hourly > then.hourly or now.worst_case > then.worst_case:
         raise InvalidError(Fault("/parameters", "offer", "costs more than what is asked for"))
-    if plan.lease_length(offered.lease) > plan.lease_length(asked.lease):
+    endless = offered.lease == plan.NEVER and asked.lease != plan.NEVER
+    if endless or plan.lease_length(offered.lease) > plan.lease_length(asked.lease):
         raise InvalidError(Fault("/lease", "offer", "is longer than what is asked for"))
 
 

@@ -28,6 +28,8 @@ Topic = Literal[
     "change_failed",
     "glass_broken",
     "delegated",
+    "expiring",
+    "extended",
 ]
 ASKING: tuple[Topic, ...] = ("decide", "reminded")
 """What asks for a decision, and is not sent where there is none to make any more."""

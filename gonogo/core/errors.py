@@ -24,6 +24,7 @@ GonogoError
 ├── EdgeError                    something outside did not do its part
 │   ├── RefusedError             it said no, and would again
 │   │   ├── FullError            there is no capacity for it: another choice may do
+│   │   ├── GoneError            there is none by that id: it has ended long ago, or is too new to be seen
 │   │   └── PartialError         it said no after some of it was made
 │   └── LaterError               unknown or passing: repeat the very same call
 │       ├── MakingError          it is being made: look again in a minute
@@ -212,6 +213,10 @@ class RefusedError(EdgeError):
 
 class FullError(RefusedError):
     """There is no capacity for just this; nothing was made."""
+
+
+class GoneError(RefusedError):
+    """There is none by that id: it has ended long ago, or is so new that it cannot be seen yet."""
 
 
 class PartialError(RefusedError):

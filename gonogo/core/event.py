@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
@@ -15,13 +16,17 @@ KEEP = 64
 """How many events an item keeps; the oldest half is put aside before it would keep more."""
 
 
-class Event(msgspec.Struct, frozen=True):
-    """One entry of an item's history; `seq` counts from 1 without gaps, per item."""
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One entry of an item's history; `seq` counts from 1 without gaps, per item.
+
+    `prev` is the hash of the entry before (see `hash_of`), so that none can be changed or taken away unseen.
+    """
 
     seq: int
     type: str
     at: datetime
     data: dict[str, Any]
+    prev: str | None = None
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
@@ -475,8 +480,31 @@ def _schema_of(name: str) -> str:
     return schema_id(ALL[name]) if name in ALL else f"urn:gonogo:event:{name}"
 
 
+_canonical = msgspec.json.Encoder(order="deterministic")
+
+
+def hash_of(subject: str, event: Event) -> str:
+    """Return the SHA-256, in hex, that the next entry of the item's history carries.
+
+    It is over the RFC 8785 JSON of {data, prevhash, seq, subject, time, type}, as the event stands on the bus.
+    Events have no numbers but integers and no keys but ASCII, for which msgspec's sorted JSON is just that.
+    """
+    chained = {
+        "data": event.data,
+        "prevhash": event.prev,
+        "seq": event.seq,
+        "subject": subject,
+        "time": event.at,
+        "type": event.type,
+    }
+    return hashlib.sha256(_canonical.encode(chained)).hexdigest()
+
+
 def cloud_event(subject: str, event: Event) -> dict[str, Any]:
-    """Return the event as a CloudEvents 1.0 structured event; `id` is the same on every redelivery."""
+    """Return the event as a CloudEvents 1.0 structured event; `id` is the same on every redelivery.
+
+    Its extension attributes `prevhash` and `hash` chain it to the event before and after it.
+    """
     return {
         "specversion": "1.0",
         "id": f"{subject}-{event.seq}",
@@ -487,5 +515,7 @@ def cloud_event(subject: str, event: Event) -> dict[str, Any]:
         "datacontenttype": "application/json",
         "dataschema": _schema_of(event.type),
         "seq": event.seq,
+        **({"prevhash": event.prev} if event.prev is not None else {}),
+        "hash": hash_of(subject, event),
         "data": event.data,
     }

@@ -26,7 +26,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     """One thing in one item; every change is a new value with the next version.
 
     `cue` names the events (by `seq`) that somebody must act on. Until the item changes, its alarm gives
-    them again, under the ids that they have, so that a lost event strands nothing.
+    them again, under the ids that they have, so that a lost event strands nothing. `head` is the hash of the
+    last event, which the next one will carry.
     """
 
     kind: ClassVar[str]
@@ -37,6 +38,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     updated_at: datetime
     history: tuple[Event, ...] = ()
+    head: str | None = None
     cue: tuple[int, ...] = ()
     cue_times: int = 0
     due_at: datetime | None = None
@@ -52,9 +54,15 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
     def happened(self, at: datetime, *data: events.Data) -> Self:
         """Return the item with these events appended; the version is not touched."""
-        new = tuple(Event(self.seq + n, one.type, at, one.facts()) for n, one in enumerate(data, 1))
+        new: list[Event] = []
+        head = self.head
+        if head is None and self.history:
+            head = events.hash_of(self.id, self.history[-1])
+        for seq, one in enumerate(data, self.seq + 1):
+            new.append(Event(seq, one.type, at, one.facts(), head))
+            head = events.hash_of(self.id, new[-1])
         return msgspec.structs.replace(
-            self, seq=self.seq + len(new), history=self.history + new, updated_at=at
+            self, seq=self.seq + len(new), history=(*self.history, *new), head=head, updated_at=at
         )
 
     def changed(self, **fields: Any) -> Self:

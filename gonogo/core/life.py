@@ -57,9 +57,17 @@ def change_failed(launch: Launch, *, code: str, message: str, at: datetime) -> L
 
 
 def extend(
-    launch: Launch, *, until: datetime | None, actor: Actor, at: datetime, by: str | None = None
+    launch: Launch,
+    *,
+    until: datetime | None,
+    actor: Actor,
+    at: datetime,
+    by: str | None = None,
+    holds: bool = False,
 ) -> Launch:
     """Let it run until then (None: without an end); `by` names the launch that was approved for it, if any.
+
+    `holds` says that it holds something of a budget from now on.
 
     The very same launch is returned where its lease ends just then already.
 
@@ -75,7 +83,7 @@ def extend(
         return launch
     if before is None or (until is not None and until < before):
         raise TransitionNotAllowedError(words, f"{launch.state} and ends later, or never")
-    launch = launch.changed(lease_ends_at=until, warned=False)
+    launch = launch.changed(lease_ends_at=until, warned=False, holds=launch.holds or holds)
     told = event.LeaseExtended(launch=launch.facts, actor=actor, previous=before, until=until, by=by)
     return course.stands(launch.happened(at, told), at).next_version()
 

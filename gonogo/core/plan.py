@@ -147,6 +147,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it is policy that is to be launched."""
         return self.plan.engine == POLICY_ENGINE
 
+    @property
+    def extends_lease(self) -> bool:
+        """Whether it asks that another launch may run for longer."""
+        return self.plan.engine == LEASE_ENGINE
+
 
 _LATER: dict[str, Any] = {"launch_by": None, "break_glass": False}
 _LATER_IN_PLANS: dict[str, Any] = {"account": None, "choices": (), "partial": False}
@@ -168,7 +173,13 @@ def _without(plain: dict[str, Any], unused: Mapping[str, Any]) -> None:
 
 
 POLICY_ENGINE = "policy"
-"""The engine that puts a policy bundle in force; no template can name it."""
+"""The engine that puts a policy bundle in force."""
+LEASE_ENGINE = "lease"
+"""The engine that lets another launch run for longer."""
+UNNAMED_ENGINES = (POLICY_ENGINE, LEASE_ENGINE)
+"""The engines that no template can name."""
+EVENT_ENGINE = "event"
+"""The engine that calls nothing: an outside system hears that it is cleared, launches it, and reports."""
 
 
 def changes(before: Question, after: Question) -> tuple[Change, ...]:
@@ -240,14 +251,22 @@ class PriceTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             )
             for units in (plan.units, *(choice.units for choice in plan.choices))
         )
-        seconds = int(lease.total_seconds())
         return Price(
             currency=self.currency,
             version=self.version,
             hourly=hourly,
             monthly=_cents(hourly * HOURS_A_MONTH),
-            worst_case=_cents(hourly * seconds / 3600),
+            worst_case=cost_of(hourly, lease),
         )
+
+
+def cost_of(hourly: Decimal, length: timedelta) -> Decimal:
+    """Return what so long costs, begun seconds left out, to the hundredth, rounded up.
+
+    Raises:
+        NotPermittedError: it is more than can be reckoned with.
+    """
+    return _cents(hourly * int(length.total_seconds()) / 3600)
 
 
 def _cents(amount: Decimal) -> Decimal:

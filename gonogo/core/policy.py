@@ -24,6 +24,8 @@ from gonogo.core.plan import Question, lease_length
 
 MOST = Decimal("922337203685477.5807")
 """The largest Cedar decimal (Cedar language reference, "decimal")."""
+_ASKED_AFTER_REQUEST = ("launch", "extend")
+"""The actions of which the same question was put as `request` just before."""
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -89,7 +91,8 @@ def judge(bundle: Bundle, asker: Principal, question: Question, budget: Standing
     """Answer whether the launch may happen: now, after gates, or not.
 
     A launch on behalf of somebody is judged for both, and the stricter answer holds. `budget` is how it
-    would stand to the budget of its cost center, where that has one.
+    would stand to the budget of its cost center, where that has one. An extension that `extend` permits is
+    made at once, and is otherwise judged as any launch.
     """
     if question.changes_policy:
         return _judge_policy(bundle, asker, question)
@@ -117,7 +120,7 @@ def judge(bundle: Bundle, asker: Principal, question: Question, budget: Standing
 
 def may_launch_directly(bundle: Bundle, actor: Principal, question: Question) -> bool:
     """Tell whether the actor could have launched this without a gate: such people may also stop it."""
-    if question.changes_policy:
+    if question.changes_policy or question.extends_lease:
         return False
     return _judge_one(bundle, actor, question, None).outcome == "direct"
 
@@ -315,11 +318,9 @@ def _judge_one(bundle: Bundle, asker: Principal, question: Question, budget: Sta
     request = _ask(bundle, asker, "request", resource, context)
     if request.errors or request.forbidden:
         return Judgement(outcome="refused", policies=request.policies, reason=_why_not("request", request))
-    launch = _ask(bundle, asker, "launch", resource, _context(bundle, "launch", question, budget))
-    if launch.errors:
-        return Judgement(outcome="refused", policies=launch.policies, reason=_why_not("launch", launch))
-    if launch.allowed:
-        return Judgement(outcome="direct", policies=_labels(bundle, launch.policies))
+    at_once = _at_once(bundle, asker, question, budget)
+    if at_once is not None:
+        return at_once
     if not request.allowed:
         return Judgement(outcome="refused", reason=_why_not("request", request))
     gates = {bundle.policies[name].annotations.get("gate", "") for name in request.policies}
@@ -328,6 +329,21 @@ def _judge_one(bundle: Bundle, asker: Principal, question: Question, budget: Sta
             outcome="refused", reason="Policy names a gate that it does not have, so nothing is permitted."
         )
     return Judgement(outcome="gates", gates=tuple(sorted(gates)), policies=_labels(bundle, request.policies))
+
+
+def _at_once(
+    bundle: Bundle, asker: Principal, question: Question, budget: Standing | None
+) -> Judgement | None:
+    """Return that no gate is asked, or that this could not be told, which means no; None where gates are asked."""
+    resource = ("Template", question.plan.template)
+    extends = question.extends_lease and "extend" in bundle.takes
+    for action in ("extend", "launch") if extends else ("launch",):
+        answer = _ask(bundle, asker, action, resource, _context(bundle, action, question, budget))
+        if answer.errors:
+            return Judgement(outcome="refused", policies=answer.policies, reason=_why_not(action, answer))
+        if answer.allowed:
+            return Judgement(outcome="direct", policies=_labels(bundle, answer.policies))
+    return None
 
 
 def _labels(bundle: Bundle, names: Iterable[str]) -> tuple[str, ...]:
@@ -420,7 +436,7 @@ def _ask(
 ) -> Answer:
     """Put one question to Cedar; an error, whatever it is of, means no."""
     policies = _policies_for(bundle, Principal(asker.actor, asker.groups), action, resource)
-    if policies is None and action == "launch":  # the same question was put as `request`, validated there
+    if policies is None and action in _ASKED_AFTER_REQUEST:  # it was put as `request`, and validated there
         return Answer(allowed=False, forbidden=False, policies=(), errors=())
     try:
         result = cedarpy.is_authorized(

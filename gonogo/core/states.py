@@ -115,7 +115,7 @@ TABLE: dict[Command, Rule] = {
     Command.TERMINATE: Rule(
         "whoever asked, or may launch it", "terminate", {**_RUNS, **_STANDS}, vain=(S.TERMINATED,)
     ),
-    Command.EXTEND: Rule("whoever asked", "extend the lease of", {**_RUNS, **_STANDS}),
+    Command.EXTEND: Rule("whoever asked, or may launch it", "extend the lease of", {**_RUNS, **_STANDS}),
     Command.CHANGE_FAILED: Rule(
         "the launcher",
         "record a failed change of",

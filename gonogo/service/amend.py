@@ -164,12 +164,14 @@ def _otherwise(outside: Outside, asker: SignedIn, launch: Launch, changes: Chang
     """Return the question as it would be, resolved and priced anew.
 
     Raises:
-        NotPermittedError: it is a change of policy: another is asked for instead.
+        NotPermittedError: it is a change of policy or of a lease: another is asked for instead.
         NotFoundError, InvalidError, LaterError: as for a request.
     """
     asked = launch.question
     if asked.changes_policy:
         raise NotPermittedError("A change of policy is not amended: cancel it, and ask for another.")
+    if asked.extends_lease:
+        raise NotPermittedError("An extension of a lease is not amended: cancel it, and ask for another.")
     if asked.plan.template not in asker.policy.templates:
         raise NotFoundError(f"The policy in force has no template {asked.plan.template!r} any more.")
     parameters = {**asked.plan.parameters, **(changes.parameters or {})}

@@ -7,14 +7,15 @@ at once none is judged by a sum that another has changed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from gonogo.core import budget
 from gonogo.core.budget import Ledger, Standing
 from gonogo.core.bundle import Bundle
 from gonogo.core.launch import Launch
-from gonogo.core.plan import Question, lease_length
+from gonogo.core.lease import Extension, extension_of
+from gonogo.core.plan import ENDLESS, Question, lease_length
 from gonogo.core.states import State
 from gonogo.ports import Outside
 from gonogo.service import saving
@@ -41,7 +42,10 @@ def read(outside: Outside, question: Question, at: datetime) -> Ledgers:
 
 
 def asked(question: Question, at: datetime) -> dict[str, Decimal]:
-    """Return what a launch at this time costs at most, by month."""
+    """Return what a launch at this time costs at most, by month; of an extension, what that costs."""
+    if question.extends_lease:
+        extension = extension_of(question.plan)
+        return budget.amounts(question.price.hourly, extension.previous, extension.ends)
     return budget.amounts(question.price.hourly, at, at + lease_length(question.lease))
 
 
@@ -78,6 +82,39 @@ def hold(outside: Outside, launch: Launch, ledgers: Ledgers, at: datetime) -> No
             outside.items.save(before, after)
 
 
+def without(ledgers: Ledgers, target: Launch, extension: Extension) -> Ledgers:
+    """Return the ledgers as they are without this extension of a launch, should it be held already."""
+    found = dict(ledgers)
+    for month, ledger in ledgers.items():
+        held = ledger.held.get(target.id)
+        if held is not None:
+            before = min(held, _until(target, extension.previous, month))
+            found[month] = ledger.changed(held={**ledger.held, target.id: before})
+    return found
+
+
+def hold_extended(
+    outside: Outside, target: Launch, extension: Extension, ledgers: Ledgers, at: datetime
+) -> None:
+    """Let a launch hold, of each of these ledgers, what it costs there until the extension ends.
+
+    Raises:
+        VersionConflictError, ItemExistsError: one has changed since it was read: judge again.
+    """
+    for month, before in ledgers.items():
+        amount = max(before.held.get(target.id, Decimal(0)), _until(target, extension.ends, month))
+        after = budget.hold(before, target.id, amount, at)
+        if before.version == 0:
+            outside.items.add(after)
+        else:
+            outside.items.save(before, after)
+
+
+def _until(launch: Launch, end: datetime, month: str) -> Decimal:
+    """Return what a launch that runs costs in a month, if it runs until then."""
+    return budget.in_month(launch.question.price.hourly, launch.started_at or launch.at, end, month)
+
+
 def release(outside: Outside, launch: Launch) -> None:
     """Let go of what the launch holds, but for what it has spent; doing it again changes nothing.
 
@@ -86,26 +123,41 @@ def release(outside: Outside, launch: Launch) -> None:
     if not launch.holds:
         return
     now = outside.now()
-    begun = launch.started_at or launch.cleared_at or launch.at
-    months = [*asked(launch.question, begun), *asked(launch.question, now)]
-    ids = [budget.ledger_id(launch.question.cost_center, month) for month in dict.fromkeys(months)]
+    ids = [budget.ledger_id(launch.question.cost_center, month) for month in _may_hold(launch, now)]
 
     def command(this: Ledger) -> Ledger:
         found = outside.items.get(Launch, launch.id)
         if found is None or found.state in HOLDING:
             return this
-        return budget.release(this, launch.id, spent(found).get(this.month, Decimal(0)), now)
+        return budget.release(this, launch.id, spent(found, this.month), now)
 
-    for ledger in outside.items.get_many(Ledger, ids).values():
+    for ledger in saving.load_many(outside.items, Ledger, ids).values():
         saving.change(outside.items, ledger, command)
 
 
-def spent(launch: Launch) -> dict[str, Decimal]:
-    """Return what a launch that has ended cost by month, as if all of it had run from its start to its end."""
-    if launch.started_at is None or launch.state is not State.TERMINATED:
-        return {}
+def _may_hold(launch: Launch, now: datetime) -> list[str]:
+    """Return the months in which a launch may hold anything, the last thirteen from now on at most."""
+    if launch.question.extends_lease:
+        return list(asked(launch.question, now))
+    begun = launch.started_at or launch.cleared_at or launch.at
+    ends = [at + lease_length(launch.question.lease) for at in (begun, now)]
+    if launch.started_at is not None:
+        ends.append(launch.lease_ends_at or now + ENDLESS)
+    return budget.months(begun, min(max(ends), max(begun, now) + _LONGEST_HELD))
+
+
+_LONGEST_HELD = timedelta(days=31 * budget.MOST_MONTHS)
+
+
+def spent(launch: Launch, month: str) -> Decimal:
+    """Return what a launch that has ended cost in a month, as if all of it had run from its start to its end.
+
+    What an extension costs, the launch that it extended has spent.
+    """
+    if launch.started_at is None or launch.state is not State.TERMINATED or launch.question.extends_lease:
+        return Decimal(0)
     ended = max((one.changed_at for one in launch.resources if one.changed_at), default=launch.updated_at)
-    return budget.amounts(launch.question.price.hourly, launch.started_at, max(ended, launch.started_at))
+    return _until(launch, ended, month)
 
 
 def reconcile(outside: Outside, ledger_id: str) -> bool:
@@ -123,8 +175,8 @@ def reconcile(outside: Outside, ledger_id: str) -> bool:
         for id_ in ids:
             launch = found.get(id_)
             if launch is None or launch.state not in HOLDING:
-                spends = spent(launch) if launch is not None else {}
-                this = budget.release(this, id_, spends.get(this.month, Decimal(0)), now)
+                spends = spent(launch, this.month) if launch is not None else Decimal(0)
+                this = budget.release(this, id_, spends, now)
         return budget.checked(this, now)
 
     return saving.change(outside.items, ledger, command) is not ledger

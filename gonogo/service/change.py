@@ -38,9 +38,10 @@ def retry(outside: Outside, actor: SignedIn, launch_id: str) -> Launch:
     if actor.actor not in launch.askers:
         raise NotPermittedError("Only who asked for this launch may retry it.")
     question = launch.question
-    now_costs = actor.policy.prices.estimate(question.plan, lease_length(question.lease))
-    if launch.state is State.FAILED and now_costs.hourly != question.price.hourly:
-        raise StalePriceError(str(question.price.hourly), str(now_costs.hourly))
+    if launch.state is State.FAILED and not question.extends_lease:  # what runs costs what it was approved at
+        now_costs = actor.policy.prices.estimate(question.plan, lease_length(question.lease))
+        if now_costs.hourly != question.price.hourly:
+            raise StalePriceError(str(question.price.hourly), str(now_costs.hourly))
     now, attempt = outside.now(), launch.attempt
 
     def command(this: Launch) -> Launch:

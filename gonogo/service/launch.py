@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 import msgspec
 
-from gonogo.core import attempts, clock, glass, life, policy
+from gonogo.core import attempts, clock, event, glass, life, policy
 from gonogo.core.actor import Actor
 from gonogo.core.budget import Standing
 from gonogo.core.bundle import Bundle
 from gonogo.core.errors import (
     BusyError,
     FullError,
+    GoneError,
     ItemExistsError,
     LaterError,
     MakingError,
@@ -34,6 +35,8 @@ from gonogo.ports import Outside
 from gonogo.service import budgets, decide, saving, watch
 
 NOT_APPROVED = "The plan is not the one that was approved."
+SHOWN = timedelta(hours=1)
+"""After so long nothing is too new to be seen; EC2 forgets as soon what has ended (EC2 user guide, "Terminate")."""
 
 
 def launch(outside: Outside, launch_id: str) -> None:
@@ -58,10 +61,13 @@ def launch(outside: Outside, launch_id: str) -> None:
         _change(outside, item)
 
 
+LAUNCH_TAG = "gonogo:launch"
+
+
 def tags(launch: Launch) -> Mapping[str, str]:
     """Return the tags by which a resource is known as this launch's: part of what its client token covers."""
     return {
-        "gonogo:launch": launch.id,
+        LAUNCH_TAG: launch.id,
         "gonogo:requester": launch.question.requester.key[:256],
         "gonogo:cost-center": launch.question.cost_center,
         "gonogo:digest": launch.digest,
@@ -263,16 +269,16 @@ def _launch(outside: Outside, item: Launch) -> None:
     for _ in range(2 * len(item.question.plan.choices) + 2):  # each choice is made once, and undone once
         if item.state is not State.LAUNCHING:
             return
-        command = _undone(outside, item) if item.undo is not None else _made(outside, item)
+        command, made = (_undone(outside, item), ()) if item.undo is not None else _made(outside, item)
         if command is None:
             return
-        before, item = item, _record(outside, item, command)
+        before, item = item, _taken_back(outside, item.plan, _record(outside, item, command), made)
         if (item.choice, item.undo) == (before.choice, before.undo):
             return  # it is being made, and its alarm gives the cue again; or it is over
 
 
-def _made(outside: Outside, item: Launch) -> saving.Command[Launch] | None:
-    """Let the engine make the choice whose turn it is, and return what is to be recorded of that, if anything.
+def _made(outside: Outside, item: Launch) -> tuple[saving.Command[Launch] | None, tuple[str, ...]]:
+    """Let the engine make the choice whose turn it is; return what is to be recorded of that, and what was made.
 
     Raises:
         LaterError: it is not known how that ended.
@@ -288,14 +294,32 @@ def _made(outside: Outside, item: Launch) -> saving.Command[Launch] | None:
         )
     except MakingError as error:
         if error.told:
-            return None
-        return lambda this: attempts.making(this, at=outside.now())
+            return None, ()
+        return lambda this: attempts.making(this, at=outside.now()), ()
     except PartialError as error:
-        return _partly_made(outside, plan, error)
+        return _partly_made(outside, plan, error), error.made
     except RefusedError as error:
         code, message, full = error.code, error.message, isinstance(error, FullError)
-        return lambda this: attempts.refused(this, code=code, message=message, full=full, at=outside.now())
-    return lambda this: attempts.record_started(this, resources=made, at=outside.now())
+        return lambda this: attempts.refused(
+            this, code=code, message=message, full=full, at=outside.now()
+        ), ()
+    return lambda this: attempts.record_started(this, resources=made, at=outside.now()), made
+
+
+def _taken_back(outside: Outside, plan: Plan, recorded: Launch, made: tuple[str, ...]) -> Launch:
+    """Terminate what was made and is not on record: another launcher was refused meanwhile, and recorded that.
+
+    Raises:
+        LaterError: the engine does not do so now.
+    """
+    known = {one.id for one in recorded.resources} | {*recorded.rolled_back}
+    left = tuple(one for one in made if one not in known)
+    if not left:
+        return recorded
+    _terminated(outside, plan, left, outside.now())
+    return saving.change(
+        outside.items, recorded, lambda this: attempts.took_back(this, left, at=outside.now())
+    )
 
 
 def _partly_made(outside: Outside, plan: Plan, error: PartialError) -> saving.Command[Launch]:
@@ -316,11 +340,22 @@ def _undone(outside: Outside, item: Launch) -> saving.Command[Launch]:
         LaterError: the engine does not do so now. Nothing else is tried before it has.
     """
     assert item.undo is not None  # noqa: S101 - the caller has looked
-    try:
-        outside.engine(item.plan.engine).terminate(item.plan, item.undo.resources)
-    except RefusedError as error:
-        raise LaterError(f"what was made in part is not terminated yet: {error}") from error
+    refused_at = max(one.at for one in item.history if one.type == event.LaunchAttemptFailed.type)
+    _terminated(outside, item.plan, item.undo.resources, refused_at)
     return lambda this: attempts.undone(this, at=outside.now())
+
+
+def _terminated(outside: Outside, plan: Plan, resources: Sequence[str], made_at: datetime) -> None:
+    """Terminate what was made by then.
+
+    Raises:
+        LaterError: the engine does not do so now.
+    """
+    try:
+        outside.engine(plan.engine).terminate(plan, resources)
+    except RefusedError as error:
+        if not isinstance(error, GoneError) or outside.now() - made_at < SHOWN:
+            raise LaterError(f"what was made in part is not terminated yet: {error}") from error
 
 
 def _record(outside: Outside, item: Launch, command: saving.Command[Launch]) -> Launch:

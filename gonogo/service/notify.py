@@ -18,6 +18,7 @@ from gonogo.core.errors import ItemExistsError, LaterError, RefusedError
 from gonogo.core.event import Event
 from gonogo.core.gates import REVOKED, Gate
 from gonogo.core.launch import Launch
+from gonogo.core.states import State
 from gonogo.core.token import Keyring
 from gonogo.ports import Outside
 from gonogo.service import asking, saving
@@ -107,6 +108,8 @@ def _about(outside: Outside, delivery: Delivery) -> Launch | Delegation | None:
 def _tell_of(outside: Outside, telling: _Telling, happened: Event) -> None:
     """Tell whom one event of a launch concerns."""
     if happened.type in _ABOUT_THE_LAUNCH:
+        if happened.type == events.LaunchStarted.type and telling.launch.question.extends_lease:
+            return  # lease.extended tells it
         held_up = any(not gate.is_after for gate in telling.launch.gates)
         if held_up or happened.type != events.LaunchCleared.type:
             _tell_askers(outside, telling, _ABOUT_THE_LAUNCH[happened.type], happened)
@@ -117,6 +120,12 @@ def _tell_of(outside: Outside, telling: _Telling, happened: Event) -> None:
 def _is_offered(launch: Launch, happened: Event) -> bool:
     """Tell whether what was offered then can still be accepted."""
     return any(one.digest == happened.data["offer"] for one in launch.offers)
+
+
+def _is_expiring(launch: Launch, happened: Event) -> bool:
+    """Tell whether the lease ends still when it was told to."""
+    ends = msgspec.convert(happened.data["ends_at"], datetime)
+    return launch.lease_ends_at == ends and launch.state in (State.RUNNING, State.STOPPED)
 
 
 def channels_of(person: Person) -> tuple[Channel, ...]:
@@ -236,6 +245,18 @@ def _tell_of_offer(outside: Outside, telling: _Telling, offered: Event) -> None:
         _tell_askers(outside, telling, "offered", offered)
 
 
+def _tell_of_end(outside: Outside, telling: _Telling, expiring: Event) -> None:
+    if _is_expiring(telling.launch, expiring):
+        _tell_askers(outside, telling, "expiring", expiring)
+
+
+def _tell_of_extension(outside: Outside, telling: _Telling, extended: Event) -> None:
+    """Tell whoever asked for the launch, and whoever had its lease extended."""
+    by = msgspec.convert(extended.data["actor"], Actor)
+    for actor in sorted({*telling.launch.askers, by}):
+        _tell(outside, telling, "extended", actor, extended)
+
+
 def _tell_members(outside: Outside, telling: _Telling, broken: Event) -> None:
     for actor in sorted(telling.members(outside, broken.data["groups"])):
         _tell(outside, telling, "glass_broken", actor, broken)
@@ -255,6 +276,8 @@ _TELLERS: dict[str, Callable[[Outside, _Telling, Event], None]] = {
     events.LaunchAmended.type: _tell_affected,
     events.LaunchOffered.type: _tell_of_offer,
     events.GlassBroken.type: _tell_members,
+    events.LeaseExpiring.type: _tell_of_end,
+    events.LeaseExtended.type: _tell_of_extension,
 }
 """What each other event of a launch makes somebody be told."""
 
@@ -392,6 +415,8 @@ def _notice(outside: Outside, telling: _Telling, delivery: Delivery) -> Notice:
     gone = happened is not None and delivery.topic == "offered" and not _is_offered(launch, happened)
     if gone or (name is not None and gate is None):
         raise RefusedError("Amended", "the launch was amended since")
+    if happened is not None and delivery.topic == "expiring" and not _is_expiring(launch, happened):
+        raise RefusedError("Extended", "the lease was extended since, or the launch has ended")
     code = _code(outside, launch, delivery, gate, whom, channel)
     return Notice(
         id=delivery.id,

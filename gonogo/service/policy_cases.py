@@ -5,7 +5,7 @@ A case is judged by the very function that answers a dry run, so it cannot say o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -17,7 +17,14 @@ from gonogo.core.actor import Actor
 from gonogo.core.budget import Ledger, Standing, opened
 from gonogo.core.bundle import STACKS, Bundle, Person, Template, digest_of
 from gonogo.core.bundle_lines import TomlFile
-from gonogo.core.errors import BundleRefusedError, Fault, InvalidError, NotPermittedError, RefusedError
+from gonogo.core.errors import (
+    BundleRefusedError,
+    Fault,
+    InvalidError,
+    LaterError,
+    NotPermittedError,
+    RefusedError,
+)
 from gonogo.core.plan import LaunchRequest, Question
 from gonogo.service import budgets, submit
 from gonogo.service.identity import SignedIn
@@ -122,13 +129,7 @@ def check(files: Mapping[str, str], resolvers: Resolvers, now: datetime) -> Repo
     faults += [fault for name in bundle.templates for fault in _template_faults(bundle, name, resolvers)]
     faults += [fault for fault in _stack_faults(bundle, resolvers) if fault not in faults]
     faults += [fault for index, case in enumerate(cases) for fault in _case_faults(bundle, index, case)]
-    if faults:
-        return Report(digest=digest, faults=tuple(faults), results=())
-    return Report(
-        digest=digest,
-        faults=(),
-        results=tuple(Result(case=case, answer=_answer(bundle, case, resolvers, now)) for case in cases),
-    )
+    return _answered(bundle, cases, faults, resolvers, now)
 
 
 def run(files: Mapping[str, str], resolvers: Resolvers, now: datetime) -> Report:
@@ -144,12 +145,24 @@ def run(files: Mapping[str, str], resolvers: Resolvers, now: datetime) -> Report
     except BundleRefusedError as error:
         return Report(digest=digest, faults=(*error.faults, *faults), results=())
     faults += [fault for index, case in enumerate(cases) for fault in _case_faults(bundle, index, case)]
-    results = (
-        ()
-        if faults
-        else tuple(Result(case=case, answer=_answer(bundle, case, resolvers, now)) for case in cases)
-    )
-    return Report(digest=digest, faults=tuple(faults), results=results)
+    return _answered(bundle, cases, faults, resolvers, now)
+
+
+def _answered(
+    bundle: Bundle, cases: Sequence[Case], faults: Sequence[Fault], resolvers: Resolvers, now: datetime
+) -> Report:
+    """Return the answers to the cases, if there is no fault; a case that cannot be answered here is one."""
+    if faults:
+        return Report(digest=bundle.digest, faults=tuple(faults), results=())
+    file = TomlFile(FILE, bundle.files.get(FILE, ""))
+    results, open_ = [], []
+    for index, case in enumerate(cases):
+        try:
+            results.append(Result(case=case, answer=_answer(bundle, case, resolvers, now)))
+        except LaterError as error:
+            where = file.at("case", index, "template")
+            open_.append(Fault(where, "template", f"case {case.name!r}: {error}"))
+    return Report(digest=bundle.digest, faults=tuple(open_), results=() if open_ else tuple(results))
 
 
 def _read(text: str) -> tuple[tuple[Case, ...], list[Fault]]:
@@ -234,6 +247,8 @@ def _template_faults(bundle: Bundle, name: str, resolvers: Resolvers) -> Iterato
             seen.update(Fault(_at(file, one.pointer), one.rule, one.detail) for one in error.faults)
         except NotPermittedError as error:
             seen.add(Fault(file.at("spec", "instance_type"), "price", str(error)))
+        except LaterError:
+            continue  # what it names is known where it is launched, and nobody is asked here
     yield from sorted(seen, key=str)
 
 

@@ -27,12 +27,16 @@ def launch(outside: Outside, launch_id: str) -> Launch:
     return saving.load(outside.items, launch_id)
 
 
-def history(outside: Outside, launch_id: str) -> list[Event]:
-    """Return all events of a launch, oldest first; NotFoundError if there is none by that id."""
+def history(outside: Outside, launch_id: str) -> tuple[list[Event], str | None]:
+    """Return all events of a launch, oldest first, and the hash that was kept of the last one.
+
+    Raises:
+        NotFoundError: there is none by that id.
+    """
     item = saving.load(outside.items, launch_id)
     first = item.history[0].seq if item.history else 1
     older = outside.items.put_aside(Launch, launch_id) if first > 1 else []
-    return [*(one for one in older if one.seq < first), *item.history]
+    return [*(one for one in older if one.seq < first), *item.history], item.head
 
 
 def launches_of(outside: Outside, requester: Actor, *, cursor: str | None, limit: int) -> Page:

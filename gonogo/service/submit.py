@@ -42,7 +42,7 @@ def no_budget(_question: Question) -> Standing | None:
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request would become, before anything is stored."""
+    """What a request would become, before anything is stored; `barred` decide none of its gates either."""
 
     question: Question
     bundle: str
@@ -51,6 +51,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     budget: Standing | None = None
     waits: str | None = None
     warns: timedelta = timedelta(0)
+    barred: frozenset[Actor] = frozenset()
 
 
 def prepare(
@@ -102,6 +103,7 @@ def judged(
         budget=budget,
         waits=template.wait if template is not None else None,
         warns=plan.warning(question.lease, template.lease.warn) if template is not None else timedelta(0),
+        barred=barred,
     )
 
 
@@ -167,7 +169,7 @@ def once(
         request_digest=asked,
         nonce=outside.random(16).hex(),
         gates=ready.gates,
-        owners=tuple(sorted(policy.owners(asker.policy, ready.question))),
+        owners=tuple(sorted(policy.owners(asker.policy, ready.question) | ready.barred)),
         waits_until=now + duration.parse(ready.waits) if ready.waits is not None else None,
         tells=ready.judgement.tells,
         warns=int(ready.warns.total_seconds()),

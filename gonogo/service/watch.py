@@ -22,7 +22,7 @@ PAGE = 100
 
 def begin(outside: Outside, plan: Plan) -> None:
     """See to it that the place of a plan is looked over from now on, before anything is launched there."""
-    if not plan.region:
+    if not plan.region or outside.observer(plan.engine) is None:
         return
     found = outside.items.get(Watch, watches.id_of(plan.place))
     if found is None:

@@ -154,4 +154,6 @@ def _barred(launch: Launch, you: Actor) -> str:
         return "This launch is asked for you."
     if you in launch.amended_by:
         return "You changed this launch."
+    if launch.question.extends_lease:
+        return "You have a part in what is to run for longer, or answer for the service that asks."
     return "You answer for the service that asks for this launch."

@@ -106,6 +106,59 @@ def test_a_template_that_nobody_could_launch_is_a_fault(offline: Shell, bundle: 
     assert said in " ".join(result.stdout.split())
 
 
+LAUNCH_TEMPLATE = 'launch_template = { id = "lt-0123456789abcdef0", version = "$Latest" }'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('instance_type = "t3.micro"', "", "`instance_type` is missing"),
+        ('instance_type = "t3.micro"', f"{LAUNCH_TEMPLATE.replace('$Latest', 'new')}", "launch_template"),
+        (
+            'instance_type = "t3.micro"',
+            (
+                'instance_type = "t3.micro"\nsubnet_id = "subnet-0123456789abcdef0"\n'
+                'subnet_ids = ["subnet-0123456789abcdef1"]'
+            ),
+            "both `subnet_id` and `subnet_ids`",
+        ),
+        ("[spec]", '[[choices]]\ninstance_type = "t3.mikro"\n\n[spec]', "'t3.mikro'"),
+        ("[spec]", "[[choices]]\ncount = 0\n\n[spec]", "count"),
+    ],
+)
+def test_a_choice_or_launch_template_that_nobody_could_launch_is_a_fault(
+    offline: Shell, bundle: Path, old, new, said
+):
+    """As above: a choice is needed when there is no time to mend it."""
+    edit(bundle, "templates/web-small.toml", old, new)
+    result = offline("policy", "check", str(bundle))
+    assert result.exit_code == 1, result.output
+    assert said in " ".join(result.stdout.split())
+
+
+def test_a_launch_template_is_not_looked_up_and_is_no_fault(offline: Shell, bundle: Path):
+    """Whoever writes policy need have no AWS at hand; where the type stands beside it, cases are answered."""
+    path = "templates/web-small.toml"
+    edit(bundle, path, "image_id = ", "# image_id = ")
+    edit(bundle, path, 'instance_type = "t3.micro"', f'instance_type = "t3.micro"\n{LAUNCH_TEMPLATE}')
+    result = offline("policy", "check", str(bundle))
+    assert result.exit_code == 0, result.output
+
+
+def test_a_case_whose_price_a_launch_template_knows_is_a_fault(offline: Shell, bundle: Path):
+    """An answer by a price of nothing would say one thing, and the API another."""
+    edit(bundle, "templates/web-small.toml", 'instance_type = "t3.micro"', LAUNCH_TEMPLATE)
+    for command in ("check", "test"):
+        result = offline("policy", command, str(bundle))
+        assert result.exit_code == 1, result.output
+        shown = " ".join(result.stdout.split())
+        assert "lt-0123456789abcdef0 version $Latest" in shown
+        assert "name `instance_type` in the template" in shown
+    (bundle / CASES).unlink()
+    result = offline("policy", "check", str(bundle))
+    assert result.exit_code == 0, result.output
+
+
 def test_each_value_of_a_choice_is_tried(offline: Shell, bundle: Path):
     """One of three sizes without a price is found by the third user otherwise."""
     edit(

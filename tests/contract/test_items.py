@@ -13,12 +13,14 @@ import msgspec
 import pytest
 
 from gonogo.aws.table import Table
+from gonogo.core import chain, life, published
 from gonogo.core import delivery as deliveries
 from gonogo.core import event as events
-from gonogo.core import life, published
 from gonogo.core.actor import Actor
+from gonogo.core.chain import Head
 from gonogo.core.delivery import Delivery, Waiting
 from gonogo.core.errors import InvalidError, ItemExistsError, LaterError, VersionConflictError
+from gonogo.core.event import cloud_event
 from gonogo.core.instance import Instance
 from gonogo.core.item import Item, Listed
 from gonogo.core.launch import Launch, LaunchSummary
@@ -390,7 +392,16 @@ def test_only_what_differs_is_written(table: Table) -> None:
     (call,) = asked
     written = set(call["ExpressionAttributeNames"].values())
     assert written == {
-        *("version", "seq", "history", "wanted", "wanted_by", "cue", "due_at"),  # what stopping changes
+        *(
+            "version",
+            "seq",
+            "history",
+            "head",
+            "wanted",
+            "wanted_by",
+            "cue",
+            "due_at",
+        ),  # what stopping changes
     } | ({"updated_at"} if launch.updated_at != after.updated_at else set())
     assert "attribute_not_exists" not in call["ConditionExpression"]
 
@@ -765,6 +776,7 @@ def turned(this: Launch, wanted: Any) -> Launch:
 def test_the_history_that_people_read_has_no_gap(items: Items) -> None:
     """What is put aside and what is kept are read as one."""
     launch = msgspec.structs.replace(builders.running(), id=launch_id(bytes(20)))
+    begun = launch.seq
     while len(launch.history) < 62:
         launch = turned(turned(launch, "stop"), "start")
     items.add(launch)
@@ -773,10 +785,13 @@ def test_the_history_that_people_read_has_no_gap(items: Items) -> None:
         found = items.get(Launch, launch.id)
         assert found is not None
         launch = found
-    told = read.history(outside(items), launch.id)
+    told, head = read.history(outside(items), launch.id)
     assert [one.seq for one in told] == list(range(1, launch.seq + 1))
     assert told[0].type == "launch.requested"
     assert len(told) > len(launch.history)
+    assert head is not None
+    exported = [msgspec.json.decode(msgspec.json.encode(cloud_event(launch.id, one))) for one in told[begun:]]
+    assert chain.verify(exported, [Head(launch.id, launch.seq, head)]).bad == ()
 
 
 # Many writers

@@ -36,7 +36,13 @@ NAMED_OTHERWISE_THERE = {
         {"Action": "ssm:GetParameter", "Resource": f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/aws/service/*"}
     ],
     # It checks RunInstances on the image alone, and does not see the tags that are asked for.
-    "LaunchRole": [{"Action": "ec2:RunInstances", "Resource": f"arn:aws:ec2:{REGION}:{ACCOUNT}:image/*"}],
+    "LaunchRole": [
+        {"Action": "ec2:RunInstances", "Resource": f"arn:aws:ec2:{REGION}:{ACCOUNT}:image/*"},
+        {"Action": "ec2:DescribeInstances", "Resource": "*"},
+    ],
+    # It does not tell which region is asked (aws:RequestedRegion).
+    "ObserveRole": [{"Action": "ec2:DescribeInstances", "Resource": "*"}],
+    "WakeRole": [{"Action": "ec2:DescribeInstances", "Resource": "*"}],
 }
 """What the engine calls otherwise than AWS does, and so what each role needs there on top, and only there."""
 

@@ -8,13 +8,14 @@ from decimal import Decimal
 
 import msgspec
 
-from gonogo.core import attempts, clock, commands, delegation, life
+from gonogo.core import attempts, clock, commands, delegation, lease, life
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
 from gonogo.core.delivery import Topic, delivery_id
 from gonogo.core.event import Price
 from gonogo.core.gates import Gate, GateState, Verdict
 from gonogo.core.launch import Launch
+from gonogo.core.lease import Extension
 from gonogo.core.plan import Plan, Question, Unit
 from gonogo.service.notify import Notice
 
@@ -122,10 +123,11 @@ STACK = msgspec.structs.replace(
 FINANCE = gate("finance", "Finance", stage=2, expires_after="5d", approvers=(FINA.actor,))
 
 
-def asked(*gates: Gate, tells: tuple[str, ...] = (), **changes: object) -> Launch:
+def asked(*gates: Gate, tells: tuple[str, ...] = (), warns: int = 0, **changes: object) -> Launch:
     """Return a launch that has just been asked for."""
     return commands.submit(
         tells=tells,
+        warns=warns,
         id="l-abcdefghijklmnopqrstuvwxyz234567",
         question=question(**changes),
         bundle="0" * 64,
@@ -413,6 +415,56 @@ def _reopened() -> Launch:
     return _ticked(decided(asked(gate(valid_for="1d"), FINANCE), LEO, "approve"), timedelta(days=1, hours=1))
 
 
+def _expiring() -> Notice:
+    launch = running(decided(asked(warns=3 * 86400), LEO, "approve"))
+    ends = launch.lease_ends_at
+    assert ends is not None
+    return notice("expiring", clock.tick(launch, at=ends - timedelta(days=3)), DANA, of="lease.expiring")
+
+
+def _extended(until: timedelta | None, by: str | None = None) -> Notice:
+    launch = _running()
+    ends = launch.lease_ends_at
+    assert ends is not None
+    end = ends + until if until is not None else None
+    launch = life.extend(launch, until=end, actor=DANA.actor, at=NOW + timedelta(days=29), by=by)
+    return notice("extended", launch, DANA, of="lease.extended")
+
+
+def extension() -> Launch:
+    """Return an extension of a lease that was just asked for: a week more of what runs."""
+    launch = _running()
+    ends, started_at = launch.lease_ends_at, launch.started_at
+    assert ends is not None
+    assert started_at is not None
+    one = Extension(
+        launch=launch.id,
+        name="web-small",
+        digest=launch.digest,
+        previous=ends,
+        until=ends + timedelta(days=7),
+    )
+    whole = lease.question(
+        launch.question,
+        launch.plan,
+        one,
+        started_at=started_at,
+        requester=DANA.actor,
+        on_behalf_of=None,
+        reason="The fair goes on.",
+        launch_by=ends,
+    )
+    return commands.submit(
+        id="l-zyxwvutsrqponmlkjihgfedcba765432",
+        question=whole,
+        bundle="0" * 64,
+        groups=(),
+        request_digest="2" * 64,
+        gates=(gate(),),
+        at=NOW + timedelta(days=28),
+    )
+
+
 CASES: dict[str, Callable[[], Notice]] = {
     "decide": lambda: notice("decide", asked(), LEO, on="lead", code=CODE),
     "decide-signed-in": lambda: notice("decide", asked(gate(login=True)), LEO, on="lead"),
@@ -507,5 +559,13 @@ CASES: dict[str, Callable[[], Notice]] = {
         of="launch.expired",
     ),
     "started-policy": _policy_in_force,
+    "expiring": _expiring,
+    "extended": lambda: _extended(timedelta(days=7)),
+    "extended-by-launch": lambda: _extended(timedelta(days=7), "l-zyxwvutsrqponmlkjihgfedcba765432"),
+    "extended-without-end": lambda: _extended(None),
+    "decide-extension": lambda: notice("decide", extension(), LEO, on="lead", code=CODE),
+    "cleared-extension": lambda: notice(
+        "cleared", decided(extension(), LEO, "approve"), DANA, of="launch.cleared"
+    ),
 }
 """Each kind of notice by the name of its golden files."""

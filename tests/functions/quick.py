@@ -17,7 +17,7 @@ from moto.ec2.models.amis import Ami, AmiBackend
 from moto.kms.utils import generate_private_key
 from moto.utilities.utils import load_resource
 
-LATEST = "ec2/resources/latest_amis/us-east-1.json"
+LATEST = "ec2/resources/latest_amis/{}.json"
 
 
 @contextmanager
@@ -43,14 +43,20 @@ _clients: dict[str, Any] = {}
 def _client(service: str, **options: Any) -> Any:
     """Return the client of these options: it has no state that one world could leave to another."""
     config = options.get("config")
-    key = f"{service} {options.get('region_name')} {vars(config) if config else None}"
+    who = options.get("aws_access_key_id")
+    key = f"{service} {options.get('region_name')} {who} {vars(config) if config else None}"
     if key not in _clients:
         _clients[key] = _make(service, **options)
     return _clients[key]
 
 
-def _few_images(backend: AmiBackend) -> None:
-    for image in load_resource(LATEST):
+def image(region: str) -> str:
+    """Return the id of an image that is known in a region."""
+    return str(load_resource(LATEST.format(region))[0]["ami_id"])
+
+
+def _few_images(backend: Any) -> None:
+    for image in load_resource(LATEST.format(backend.region_name)):
         backend.amis[image["ami_id"]] = Ami(
             backend, **{**image, "owner_alias": "amazon", "creation_date": None}
         )

@@ -3,11 +3,13 @@
 import json
 from datetime import UTC, datetime
 
+import boto3
 import pytest
 
 from local.aws import client
 from local.ec2 import InstanceWatch
 from local.pump import Outcome
+from tests.functions.quick import image, quick
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -55,3 +57,32 @@ def test_an_announcement_looks_as_ec2_makes_it(announced):
     assert event["resources"] == [f"arn:aws:ec2:us-east-1:123456789012:instance/{made}"]
     assert event["detail"] == {"instance-id": made, "state": "running"}
     assert event["time"] == "2026-01-02T03:04:05Z"
+
+
+def test_instances_elsewhere_are_announced_here_as_elsewheres(announced):
+    """On AWS infra/forward.yaml hands on what EC2 tells in other regions and accounts: the event stays theirs."""
+    given = client("sts").assume_role(
+        RoleArn="arn:aws:iam::210987654321:role/launcher", RoleSessionName="gonogo", ExternalId="gonogo-1"
+    )["Credentials"]
+    other = boto3.client(
+        "ec2",
+        region_name="eu-west-1",
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+    )
+    expected = set()
+    with quick():
+        for ec2, account in ((client("ec2", "eu-central-1"), "123456789012"), (other, "210987654321")):
+            made = ec2.run_instances(
+                ImageId=image(ec2.meta.region_name), InstanceType="t3.micro", MinCount=1, MaxCount=1
+            )
+            instance, region = made["Instances"][0]["InstanceId"], ec2.meta.region_name
+            expected.add((account, region, f"arn:aws:ec2:{region}:{account}:instance/{instance}", instance))
+    InstanceWatch(lambda: NOW).step()
+    heard = announced()
+    assert [one["detail"]["state"] for one in heard] == ["pending", "running"] * 2
+    assert {one["time"] for one in heard} == {"2026-01-02T03:04:05Z"}
+    assert {
+        (one["account"], one["region"], one["resources"][0], one["detail"]["instance-id"]) for one in heard
+    } == expected

@@ -4,7 +4,7 @@ import json
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.exceptions import ClientError
@@ -308,6 +308,44 @@ def test_stacks_and_executions_live_by_the_clock_that_jumps(machine):
     assert states.describe_execution(executionArn=arn)["startDate"] == later
     (shown,) = client("cloudformation").describe_stacks(StackName=stack("one"))["Stacks"]
     assert shown["CreationTime"] == later
+
+
+def seen(instance):
+    """Return how DescribeInstances shows an instance: its state, last start, and when it was stopped or ended."""
+    (reservation,) = client("ec2").describe_instances(InstanceIds=[instance])["Reservations"]
+    (one,) = reservation["Instances"]
+    return one["State"]["Name"], one["LaunchTime"], one["StateTransitionReason"]
+
+
+def test_an_instance_tells_when_it_was_last_started_stopped_and_ended(moto):
+    """What was missed of it is billed by these times; stock moto keeps the first start, and stamps anew each time."""
+    ec2, now = client("ec2"), datetime(2026, 1, 1, tzinfo=UTC)
+    moto_faithful.hooks.now = lambda: now
+    made, shown = run("one"), []
+    for change in (ec2.stop_instances, ec2.start_instances, ec2.stop_instances, ec2.terminate_instances):
+        now += timedelta(hours=1)
+        change(InstanceIds=[made])
+        shown.append(seen(made))
+        now += timedelta(minutes=1)
+        change(InstanceIds=[made])
+        assert seen(made) == shown[-1]
+    began, started = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 2, 1, tzinfo=UTC)
+    assert shown == [
+        ("stopped", began, "User initiated (2026-01-01 01:00:00 GMT)"),
+        ("running", started, ""),
+        ("stopped", started, "User initiated (2026-01-01 03:02:00 GMT)"),
+        ("terminated", started, "User initiated (2026-01-01 04:03:00 GMT)"),
+    ]
+
+
+def test_what_is_terminated_is_neither_started_nor_stopped(moto):
+    """Stock moto revives it; on AWS the whole call fails, and the others stay as they are."""
+    ec2, ended, other = client("ec2"), run("one"), run("two")
+    ec2.terminate_instances(InstanceIds=[ended])
+    for change in (ec2.start_instances, ec2.stop_instances):
+        with pytest.raises(ClientError, match="IncorrectInstanceState"):
+            change(InstanceIds=[other, ended])
+    assert (seen(ended)[0], seen(other)[0]) == ("terminated", "running")
 
 
 # the bus

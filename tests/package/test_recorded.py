@@ -1,24 +1,53 @@
-"""A walk through every function, and what each asked of AWS on the way, held against its role."""
+"""A walk through every function, and what each asked of AWS on the way, held against its role.
+
+Each call is by a function's own role, or by one that it took in another account: infra/account.yaml makes those.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
+from gonogo.aws.clients import assumed
+from gonogo.aws.engines import cloudformation, stepfunctions
 from gonogo.core import event as events
 from gonogo.core.budget import Ledger, hold, ledger_id
 from gonogo.core.errors import LaterError
 from gonogo.core.launch import Launch
-from local.aws import client
+from gonogo.core.watch import Stray
+from gonogo.service import launch as service
+from infra.package import PROJECT
+from local import template as templates
+from local.aws import ACCOUNT, REGION, client
+from local.stack import Stack
 from tests.functions.world import ISSUER, PARAMETERS, World, example, world
 from tests.recording import Recorder
 from tests.roles import ROLES, Call, Roles
 
-STACK = PARAMETERS | {"InstanceRoleArns": "arn:aws:iam::123456789012:role/web"}
+ELSEWHERE = "210987654321"
+LAUNCHES, LOOKS = (f"arn:aws:iam::{ELSEWHERE}:role/gonogo-{part}" for part in ("launch", "observer"))
+SECRET = "said-by-nobody-else"
+MACHINE = f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:batch"
+STACK = PARAMETERS | {
+    "InstanceRoleArns": f"arn:aws:iam::{ACCOUNT}:role/web",
+    "LaunchRoleArns": LAUNCHES,
+    "ObserverRoleArns": LOOKS,
+    "StackRoleArns": f"arn:aws:iam::{ACCOUNT}:role/stacks",
+    "StateMachineArns": MACHINE,
+}
+ABROAD = {"LaunchRegions": "us-east-1,eu-west-1"}
+ACCOUNT_STACK = {
+    "GonogoLaunchRoleArn": f"arn:aws:iam::{ACCOUNT}:role/launch",
+    "GonogoObserverRoleArns": f"arn:aws:iam::{ACCOUNT}:role/observe",
+    "ExternalId": SECRET,
+}
 FUNCTIONS = {"api": "APIHandler"} | {name.lower(): name for name in ROLES if name != "APIHandler"}
 """The functions' logical ids by their names in app.py; "api" is the one behind the routes."""
 
@@ -36,7 +65,54 @@ def files() -> dict[str, str]:
         + 'instance_profile_arn = "arn:aws:iam::123456789012:instance-profile/web"\n'
         + 'key_name = "operators"\n'
     )
+    small = found["templates/web-small.toml"]
+    found["templates/web-abroad.toml"] = small.replace("us-east-1", "eu-west-1")
+    account = f'account = {{ role = "{LAUNCHES}", observer = "{LOOKS}", external_id = "{SECRET}" }}'
+    found["templates/web-elsewhere.toml"] = small.replace("region =", f"{account}\nregion =")
+    found["templates/queue.toml"] = QUEUE
+    found["stacks/queue.yaml"] = "Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n"
+    found["templates/batch.toml"] = BATCH
+    found["templates/batch-by-alias.toml"] = BATCH.replace(":batch", ":batch:live")
+    found["prices.toml"] += PRICES
     return found
+
+
+QUEUE = f"""
+title = "A queue"
+engine = "cloudformation"
+region = "us-east-1"
+lease = {{ default = "1d", max = "2d" }}
+parameters = {{}}
+[spec]
+template = "stacks/queue.yaml"
+units = [{{ kind = "queue" }}]
+role_arn = "arn:aws:iam::{ACCOUNT}:role/stacks"
+"""
+BATCH = f"""
+title = "A batch"
+engine = "stepfunctions"
+region = "us-east-1"
+lease = {{ default = "1d", max = "2d" }}
+parameters = {{}}
+[spec]
+state_machine_arn = "{MACHINE}"
+units = [{{ kind = "batch" }}]
+"""
+PRICES = """
+[hourly.ec2.eu-west-1]
+"t3.micro" = "0.0114"
+[hourly.cloudformation.us-east-1]
+queue = "0.01"
+[hourly.stepfunctions.us-east-1]
+batch = "0.02"
+"""
+
+
+def starting(made: World, recorder: Recorder, function: str) -> AbstractContextManager[None]:
+    """Let a function begin as a process of its own does: with nothing that another has taken or made."""
+    for kept in ("_engines", "_observers", "_resolvers"):
+        vars(made.gonogo).get(kept, {}).clear()
+    return recorder.playing(function)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +122,7 @@ def walked() -> Iterator[tuple[Recorder, Mapping[str, str]]]:
     with pytest.MonkeyPatch.context() as patch, world(files()) as made, recorder.listening():
         # An item puts old events aside when it has more than 64; here a few are enough.
         patch.setattr(events, "KEEP", 2)
-        made.around = lambda name: recorder.playing(FUNCTIONS[name])
+        made.around = lambda name: starting(made, recorder, FUNCTIONS[name])
         walk(made)
         settings = made.gonogo.settings
         yield (
@@ -97,6 +173,11 @@ def walk(made: World) -> None:
     assert made.read(launch["id"])["state"] == "TERMINATED"
 
     through_gates(made)
+    to_other_places(made)
+    by_launch_template(made)
+    by_other_engines(made)
+    extended(made)
+    looking_over(made)
 
     adopted = made.ask("ops")
     pretend_launched(made, adopted["id"])
@@ -154,6 +235,116 @@ def through_gates(made: World) -> None:
         assert made.read(asked.json["id"])["state"] == "TERMINATED"
 
 
+def to_other_places(made: World) -> None:
+    """Launch, change and watch in another region, and in another account."""
+    own_bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
+    forward = templates.read(PROJECT / "infra" / "forward.yaml")
+    Stack(forward, {"BusArn": own_bus}, "eu-west-1").make()
+    for template in ("web-abroad", "web-elsewhere", "web-abroad"):
+        launch = made.ask("ops", template)
+        made.settle()
+        (resource,) = made.read(launch["id"])["resources"]
+        assert resource["state"] == "running", "what AWS tells elsewhere arrives, and is looked at there"
+        for command in ("stop", "start", "terminate"):
+            made.call("POST", f"/v1/launches/{launch['id']}/{command}", {}, who="ops")
+            made.settle()
+        assert made.read(launch["id"])["state"] == "TERMINATED", template
+        made.clock.go(minutes=6)
+        made.wake()
+
+
+def by_launch_template(made: World) -> None:
+    """Launch what launch templates say, at home and elsewhere, by the version that each is resolved to."""
+    found = files()
+    taken = client("sts").assume_role(RoleArn=LOOKS, RoleSessionName="its-owner", ExternalId=SECRET)
+    for name, ec2 in (("small", client("ec2")), ("elsewhere", assumed("ec2", REGION, taken["Credentials"]))):
+        data = {"InstanceType": "t3.micro"}
+        made_there = ec2.create_launch_template(LaunchTemplateName="web", LaunchTemplateData=data)
+        plain = found[f"templates/web-{name}.toml"].replace('instance_type = "t3.micro"\n', "")
+        id_ = made_there["LaunchTemplate"]["LaunchTemplateId"]
+        plain += f'[spec.launch_template]\nid = "{id_}"\nversion = "$Latest"\n'
+        found[f"templates/by-launch-template-{name}.toml"] = plain
+    made.publish(found)
+    for name in ("small", "elsewhere"):
+        launch = made.ask("ops", f"by-launch-template-{name}")
+        made.settle()
+        assert made.read(launch["id"])["state"] == "RUNNING", name
+
+
+def by_other_engines(made: World) -> None:
+    """Launch stacks and executions, adopt some of each, and end them."""
+    states = client("stepfunctions")
+    definition = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Pass", "End": True}}})
+    role = f"arn:aws:iam::{ACCOUNT}:role/batch"
+    machine = states.create_state_machine(name="batch", definition=definition, roleArn=role, publish=True)
+    routes = [{"stateMachineVersionArn": machine["stateMachineVersionArn"], "weight": 100}]
+    states.create_state_machine_alias(name="live", routingConfiguration=routes)
+    for template in ("queue", "batch", "batch-by-alias"):
+        adopted, launch = (made.ask("ops", template) for _ in range(2))
+        pretend_made(made, adopted["id"])
+        made.settle()
+        assert made.read(launch["id"])["state"] == "RUNNING", made.read(launch["id"])
+        made.call("POST", f"/v1/launches/{launch['id']}/terminate", {}, who="ops")
+        made.settle()
+        made.clock.go(minutes=6)
+        made.wake()
+        made.settle()
+        assert made.read(launch["id"])["state"] == "TERMINATED", template
+
+
+def pretend_made(made: World, launch_id: str) -> None:
+    """Make under the launch's token what it is to make, as if somebody had guessed the token."""
+    launch = made.gonogo.items.get(Launch, launch_id)
+    assert launch is not None
+    token, plan = launch.client_token(), launch.plan
+    if plan.engine == "stepfunctions":
+        spec = msgspec.convert(plan.spec, stepfunctions.Spec)
+        arn = spec.state_machine_arn
+        client("stepfunctions").start_execution(stateMachineArn=arn, name=token, input='{"another": 1}')
+        return
+    asked = cloudformation.create_stack(plan, token, service.tags(launch), files()["stacks/queue.yaml"])
+    client("cloudformation").create_stack(**{**asked, "ClientRequestToken": "another"})
+
+
+def extended(made: World) -> None:
+    """Extend a launch whose cost center has a budget, into months of which nothing is held yet."""
+    launch = made.ask("ops", cost_center="training")
+    made.settle()
+    until = (made.clock() + timedelta(days=80)).isoformat()
+    answer = made.call("POST", f"/v1/launches/{launch['id']}/extend", {"until": until}, who="ops")
+    assert answer.code == 200, answer.text
+    made.settle()
+
+
+def looking_over(made: World) -> None:
+    """Let time pass, and wake find what nobody told of: a new instance, its stop, a day's end, a stranger."""
+    told, made.pumps = made.pumps, [pump for pump in made.pumps if pump.source]
+    launch = made.ask("ops")
+    made.settle()
+    made.clock.go(minutes=6)
+    made.wake()
+    (resource,) = made.read(launch["id"])["resources"]
+    assert resource["state"] == "running", "that it runs nobody told"
+    made.clock.go(days=1, hours=1)
+    made.wake()
+    client("ec2").stop_instances(InstanceIds=[resource["id"]])
+    stranger = client("ec2").run_instances(
+        ImageId=launch["plan"]["spec"]["image_id"],
+        InstanceType="t3.micro",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[
+            {"ResourceType": "instance", "Tags": [{"Key": "gonogo:launch", "Value": "l-nobodys"}]}
+        ],
+    )["Instances"][0]["InstanceId"]
+    made.clock.go(minutes=6)
+    made.wake()
+    assert made.read(launch["id"])["state"] == "STOPPED", "that it stopped nobody told either"
+    assert made.gonogo.items.get(Stray, stranger) is not None
+    made.pumps = told
+    made.settle()
+
+
 def pretend_launched(made: World, launch_id: str) -> None:
     """Use up the launch's client token, as if it had run the same instance with other tags before."""
     launch = made.gonogo.items.get(Launch, launch_id)
@@ -182,7 +373,7 @@ def test_role_allows_all_that_the_function_asks(
 ) -> None:
     """An action that is missing in a role is found in production, by whoever waits for it."""
     recorder, names = walked
-    statements = Roles(template, STACK, names).statements(function)
+    statements = Roles(template, STACK | ABROAD, names).statements(function)
     refused = {call for call in recorder.calls[function] if not any(one.allows(call) for one in statements)}
     assert refused == set()
 
@@ -206,3 +397,15 @@ def test_role_allows_nothing_that_the_function_never_asks(
 
 EITHER = {"Mails"}
 """Statements of which one part is enough: SES has verified either the sender's address or its domain."""
+
+
+@pytest.mark.parametrize(("role", "logical_id"), [(LAUNCHES, "LaunchRole"), (LOOKS, "ObserverRole")])
+def test_another_accounts_role_allows_what_is_asked_there(
+    walked: tuple[Recorder, Mapping[str, str]], role: str, logical_id: str
+) -> None:
+    """Whoever deploys infra/account.yaml must not find out launch by launch what it lacks."""
+    account = templates.read(PROJECT / "infra" / "account.yaml")
+    statements = Roles(account, ACCOUNT_STACK, {}, ELSEWHERE).statements_of(logical_id)
+    asked = walked[0].calls[role]
+    assert asked, "it was taken"
+    assert {call for call in asked if not any(one.allows(call) for one in statements)} == set()

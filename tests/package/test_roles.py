@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from infra.package import PROJECT
+from local import template as templates
 from tests.roles import ROLES, Call, Roles, Statement
 
 PARAMETERS = {
@@ -16,7 +18,7 @@ PARAMETERS = {
     "InstanceRoleArns": "arn:aws:iam::123456789012:role/web",
 }
 
-WITHOUT_RESOURCE = {"ec2:DescribeInstances"}
+WITHOUT_RESOURCE = {"ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions"}
 """Actions that take no resource (Service Authorization Reference)."""
 
 WRITES = {"dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
@@ -82,13 +84,22 @@ def test_writes_are_limited_to_kinds_of_item(roles: Roles) -> None:
         for name in ROLES
     }
     assert kinds == {
-        "APIHandler": {"bundle#*", "delegation#*", "launch#*"},
+        "APIHandler": {"budget#*", "bundle#*", "delegation#*", "launch#*"},
         "Publish": set(),
         "Notify": {"delivery#*"},
         "Deliver": {"delivery#*"},
-        "Launch": {"budget#*", "glass#*", "launch#*", "policy#*"},
-        "Observe": {"budget#*", "instance#*", "launch#*"},
-        "Wake": {"budget#*", "delegation#*", "delivery#*", "launch#*"},
+        "Launch": {"budget#*", "glass#*", "launch#*", "policy#*", "watch#*"},
+        "Observe": {"budget#*", "instance#*", "launch#*", "usage#*"},
+        "Wake": {
+            "budget#*",
+            "delegation#*",
+            "delivery#*",
+            "instance#*",
+            "launch#*",
+            "stray#*",
+            "usage#*",
+            "watch#*",
+        },
     }
 
 
@@ -146,13 +157,172 @@ def test_roles_are_passed_only_if_they_are_listed(template: dict[str, Any]) -> N
         assert any(one.allows(passing) for one in roles.statements("Launch")) is expected
 
 
+HERE = ("aws:RequestedRegion", ("us-east-1",))
+ABROAD = ("aws:RequestedRegion", ("eu-west-1",))
+MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:batch"
+STACKS = "arn:aws:iam::123456789012:role/stacks"
+ELSEWHERE = "arn:aws:iam::210987654321:role/"
+ALL = PARAMETERS | {
+    "StackRoleArns": STACKS,
+    "StateMachineArns": f"{MACHINE},{MACHINE}-too",
+    "LaunchRoleArns": f"{ELSEWHERE}launch",
+    "ObserverRoleArns": f"{ELSEWHERE}observer",
+}
+
+
+def allowed(roles: Roles, function: str, action: str, resource: str, *context: Any) -> bool:
+    """Tell whether a function's role allows a call."""
+    return any(one.allows(Call(action, resource, context)) for one in roles.statements(function))
+
+
 def test_launcher_changes_only_what_it_launched(roles: Roles) -> None:
     """An instance that is not gonogo's must not be stopped by it, whatever a message says."""
-    ours = (("aws:ResourceTag/gonogo:launch", ("some-launch",)),)
+    ours = ("aws:ResourceTag/gonogo:launch", ("some-launch",))
     instance = "arn:aws:ec2:us-east-1:123456789012:instance/i-1"
-    statements = roles.statements("Launch")
     for action in ("StartInstances", "StopInstances", "TerminateInstances"):
-        assert any(one.allows(Call(f"ec2:{action}", instance, ours)) for one in statements)
-        assert not any(one.allows(Call(f"ec2:{action}", instance)) for one in statements)
-    assert not any(one.allows(Call("ec2:RunInstances", instance)) for one in statements)
-    assert not any(one.allows(Call("ec2:CreateTags", instance)) for one in statements)
+        assert allowed(roles, "Launch", f"ec2:{action}", instance, ours, HERE)
+        assert not allowed(roles, "Launch", f"ec2:{action}", instance, HERE)
+    assert not allowed(roles, "Launch", "ec2:RunInstances", instance, HERE)
+    assert not allowed(roles, "Launch", "ec2:CreateTags", instance, HERE)
+
+
+def test_nothing_is_launched_or_looked_at_in_a_region_that_is_not_listed(template: dict[str, Any]) -> None:
+    """A template with a misspelt region must not make anything where nobody looks."""
+    ours = ("aws:ResourceTag/gonogo:launch", ("some-launch",))
+    calls = (
+        ("Launch", "ec2:TerminateInstances", "arn:aws:ec2:eu-west-1:123456789012:instance/i-1"),
+        ("Launch", "ec2:RunInstances", "arn:aws:ec2:eu-west-1::image/ami-1"),
+        ("Launch", "ec2:DescribeInstances", "*"),
+        ("Observe", "ec2:DescribeInstances", "*"),
+        ("Wake", "ec2:DescribeInstances", "*"),
+        ("APIHandler", "ssm:GetParameter", "arn:aws:ssm:eu-west-1::parameter/aws/service/image"),
+        ("APIHandler", "ec2:DescribeLaunchTemplateVersions", "*"),
+    )
+    for listed, region, expected in (
+        ("", HERE, True),
+        ("", ABROAD, False),
+        ("eu-west-1,eu-north-1", ABROAD, True),
+        ("eu-west-1,eu-north-1", HERE, False),
+    ):
+        roles = Roles(template, PARAMETERS | {"LaunchRegions": listed}, {})
+        for function, action, resource in calls:
+            assert allowed(roles, function, action, resource, ours, region) is expected, (action, listed)
+
+
+def test_an_engine_that_no_parameter_enables_has_no_rights(template: dict[str, Any], roles: Roles) -> None:
+    """What nobody asked for is not there to be misused; each parameter lists what may be."""
+    services = {"cloudformation", "states", "sts"}
+    for function in ROLES:
+        for one in roles.statements(function):
+            assert not services & {action.split(":")[0] for action in one.actions}, one.sid
+    found = {
+        action.split(":")[0]
+        for one in Roles(template, ALL, {}).statements("Launch")
+        for action in one.actions
+    }
+    assert services <= found
+
+
+def test_stacks_are_made_by_listed_roles_only(template: dict[str, Any]) -> None:
+    """By the launcher's own rights, or by any other role, a stack could make what nobody bounded."""
+    roles = Roles(template, ALL, {})
+    stack = "arn:aws:cloudformation:us-east-1:123456789012:stack/g-token/id"
+    by_listed = ("cloudformation:RoleArn", (STACKS,))
+    by_another = ("cloudformation:RoleArn", (f"{STACKS}-of-others",))
+    create = "cloudformation:CreateStack"
+    assert allowed(roles, "Launch", create, stack, by_listed, HERE)
+    assert not allowed(roles, "Launch", create, stack, by_another, HERE)
+    assert not allowed(roles, "Launch", create, stack, HERE)
+    assert not allowed(roles, "Launch", create, stack.replace("g-token", "payroll"), by_listed, HERE)
+    assert not allowed(roles, "Launch", "cloudformation:DeleteStack", stack.replace("g-", "not-g-"), HERE)
+    to_stacks = ("iam:PassedToService", ("cloudformation.amazonaws.com",))
+    assert allowed(roles, "Launch", "iam:PassRole", STACKS, to_stacks)
+    assert not allowed(
+        roles, "Launch", "iam:PassRole", STACKS, ("iam:PassedToService", ("ec2.amazonaws.com",))
+    )
+    assert not allowed(roles, "Launch", "iam:PassRole", PARAMETERS["InstanceRoleArns"], to_stacks)
+
+
+def test_executions_are_of_listed_machines_only(template: dict[str, Any]) -> None:
+    """What one machine does is bounded by its own role, which whoever listed it has read."""
+    roles = Roles(template, ALL, {})
+    execution = MACHINE.replace(":stateMachine:", ":execution:")
+    for machine in ("", "-too"):
+        assert allowed(roles, "Launch", "states:StartExecution", f"{MACHINE}{machine}")
+        for function in ("Launch", "Observe", "Wake"):
+            assert allowed(roles, function, "states:DescribeExecution", f"{execution}{machine}:g-token")
+    assert not allowed(roles, "Launch", "states:StartExecution", f"{MACHINE}-not-listed")
+    assert not allowed(roles, "Launch", "states:StopExecution", f"{execution}-not-listed:g-token")
+
+
+def test_each_takes_only_the_roles_listed_for_it(template: dict[str, Any]) -> None:
+    """Who only looks must not be able to launch in another account, nor anybody take an unlisted role."""
+    roles = Roles(template, ALL, {})
+    takers = {
+        role: {one for one in ROLES if allowed(roles, one, "sts:AssumeRole", f"{ELSEWHERE}{role}")}
+        for role in ("launch", "observer", "administrator")
+    }
+    assert takers == {
+        "launch": {"Launch"},
+        "observer": {"APIHandler", "Observe", "Wake"},
+        "administrator": set(),
+    }
+
+
+@pytest.fixture(scope="module")
+def account() -> dict[str, Any]:
+    """Return the template that is deployed in another account."""
+    return templates.read(PROJECT / "infra" / "account.yaml")
+
+
+ACCOUNT = {
+    "GonogoLaunchRoleArn": "arn:aws:iam::123456789012:role/LaunchRole",
+    "GonogoObserverRoleArns": "arn:aws:iam::123456789012:role/ObserveRole",
+    "ExternalId": "said-by-nobody-else",
+} | {name: ALL[name] for name in ("InstanceRoleArns", "StackRoleArns", "StateMachineArns")}
+
+
+@pytest.mark.parametrize(
+    ("role", "at_home"), [("LaunchRole", {"Launch"}), ("ObserverRole", {"Observe", "Wake", "APIHandler"})]
+)
+def test_another_account_allows_no_more_than_home_does(
+    template: dict[str, Any], account: dict[str, Any], role: str, at_home: set[str]
+) -> None:
+    """What is mended in one of the two templates must not be forgotten in the other."""
+    home = Roles(template, ALL, {})
+    known = {_plain(one) for name in at_home for one in home.statements(name)}
+    there = Roles(account, ACCOUNT, {}).statements_of(role)
+    assert {_plain(one) for one in there} <= known
+    if role == "LaunchRole":
+        own = {one.sid for one in home.statements("Launch")}
+        at_home_only = {"Logs", "IsFedByItsQueue", "ReadsItems", "WritesLaunchesAndWhatTheyHold"}
+        assert {one.sid for one in there} == own - at_home_only - {"LaunchesInListedAccounts"}
+
+
+def _plain(one: Statement) -> Any:
+    """Return what a statement allows, whatever it is called and in whichever order it is written."""
+    return frozenset(one.actions), frozenset(one.resources), frozenset(one.conditions)
+
+
+@pytest.mark.parametrize(
+    ("role", "trusted"),
+    [("LaunchRole", "GonogoLaunchRoleArn"), ("ObserverRole", "GonogoObserverRoleArns")],
+)
+def test_only_gonogo_takes_another_accounts_role(account: dict[str, Any], role: str, trusted: str) -> None:
+    """An external id is what keeps somebody else's gonogo from being talked into it (the confused deputy)."""
+    (statement,) = account["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Action"]) == ("Allow", "sts:AssumeRole")
+    assert statement["Principal"] == {"AWS": {"Ref": trusted}}
+    assert statement["Condition"] == {"StringEquals": {"sts:ExternalId": {"Ref": "ExternalId"}}}
+
+
+def test_replay_may_read_history_and_publish_it_only(template: dict[str, Any]) -> None:
+    """A role that publishes could tell of launches that never were; that it can write them must not be added."""
+    document = template["Resources"]["ReplayPolicy"]["Properties"]["PolicyDocument"]
+    actions = {action for one in document["Statement"] for action in _listed(one["Action"])}
+    assert actions == {"dynamodb:Query", "dynamodb:Scan", "events:PutEvents"}
+    assert template["Resources"]["ReplayPolicy"]["Condition"] == "HasReplayRole"
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value

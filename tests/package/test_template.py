@@ -12,7 +12,12 @@ from cfnlint.api import ManualArgs, lint_file  # type: ignore[import-untyped]
 
 from gonogo.core import event as events
 from gonogo.service import notify
+from infra.package import PROJECT
+from local import pattern
+from local import template as templates
 from tests import packaged
+from tests.package.test_roles import PARAMETERS
+from tests.roles import Roles
 
 QUEUES = ("NotifyQueue", "DeliverQueue", "LaunchQueue", "ObserveQueue")
 FUNCTIONS = ("APIHandler", "Publish", "Notify", "Deliver", "Launch", "Observe", "Wake")
@@ -55,6 +60,23 @@ def dead_letters(template: Mapping[str, Any]) -> set[str]:
         if "DestinationConfig" in mapping
     }
     return {name for name in found if name is not None}
+
+
+def named(value: Any) -> set[str]:
+    """Return the logical ids of all that a value may come to, whichever way its conditions go."""
+    if isinstance(value, list):
+        return {name for one in value for name in named(one)}
+    if isinstance(value, dict) and "Fn::If" in value:
+        return named(value["Fn::If"][1:])
+    found = att(value)
+    return {found} - {None, "AWS::NoValue"}  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("name", ["account", "forward"])
+def test_cfn_lint_finds_nothing_in_what_is_deployed_elsewhere(name: str) -> None:
+    """As for the stack itself; what is deployed in ten accounts is mended in ten."""
+    path = PROJECT / "infra" / f"{name}.yaml"
+    assert [str(match) for match in lint_file(path, config=ManualArgs(regions=["us-east-1"]))] == []
 
 
 @pytest.mark.parametrize("stage", ["packaged", "transformed"])
@@ -210,19 +232,19 @@ def heirs(kind: type[events.Data]) -> Iterator[type[events.Data]]:
 
 def test_only_its_rule_may_fill_a_queue(template: dict[str, Any]) -> None:
     """A queue that any rule of any account could fill would take anybody's cue."""
-    granted = {}
+    granted: dict[str | None, set[str]] = {}
     for policy in of_type(template, "AWS::SQS::QueuePolicy").values():
         (statement,) = policy["PolicyDocument"]["Statement"]
         assert statement["Principal"] == {"Service": "events.amazonaws.com"}
         assert statement["Action"] == "sqs:SendMessage"
         for queue in policy["Queues"]:
-            granted[att(queue)] = att(statement["Condition"]["ArnEquals"]["aws:SourceArn"])
-    needed = {}
+            granted[att(queue)] = named(statement["Condition"]["ArnEquals"]["aws:SourceArn"])
+    needed: dict[str | None, set[str]] = {}
     for name, rule in of_type(template, "AWS::Events::Rule").items():
         for target in rule["Targets"]:
             for arn in (target["Arn"], target.get("DeadLetterConfig", {}).get("Arn")):
                 if att(arn) in of_type(template, "AWS::SQS::Queue"):
-                    needed[att(arn)] = name
+                    needed.setdefault(att(arn), set()).add(name)
     assert granted == needed
 
 
@@ -243,7 +265,11 @@ def test_only_publish_may_put_events(template: dict[str, Any]) -> None:
         "events:PutEvents",
     )
     assert att(statement["Resource"]) == "Bus"
-    assert att(statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]) == "PublishRole"
+    others = statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+    assert named(others) == {"PublishRole", "ReplayRoleArn"}
+    for replays in ("", "arn:aws:iam::123456789012:role/replay"):
+        found = Roles(template, PARAMETERS | {"ReplayRoleArn": replays}, {}).of(others)
+        assert found == ["arn:aws:iam::123456789012:role/PublishRole", *([replays] if replays else [])]
 
 
 def test_every_function_logs_to_a_group_that_forgets(template: dict[str, Any]) -> None:
@@ -299,11 +325,166 @@ def test_each_function_is_told_only_what_it_needs(template: dict[str, Any]) -> N
     """A function that never hears of a key, a bus or a sender cannot leak or use it."""
     everywhere = {"GONOGO_TABLE", "GONOGO_EPOCH"}
     assert dict(environments(template)) == {
-        "APIHandler": everywhere | {"GONOGO_ISSUERS", "GONOGO_PEOPLE_KEYS", "GONOGO_HOOK_KEYS"},
+        "APIHandler": everywhere
+        | {"GONOGO_ISSUERS", "GONOGO_PEOPLE_KEYS", "GONOGO_HOOK_KEYS", "GONOGO_SIGN_IN"},
         "Publish": everywhere | {"GONOGO_BUS", "GONOGO_PUBLISH_DEAD"},
         "Notify": everywhere | {"GONOGO_MAIL_FROM", "GONOGO_PEOPLE_KEYS", "GONOGO_PUBLIC_URL"},
         "Deliver": everywhere | {"GONOGO_HOOK_KEYS", "GONOGO_PUBLIC_URL"},
         "Launch": everywhere,
         "Observe": everywhere,
-        "Wake": everywhere,
+        "Wake": everywhere | {"GONOGO_SCAN"},
     }
+
+
+def test_pages_sign_in_only_where_all_of_it_is_given(template: dict[str, Any]) -> None:
+    """Half a provider would be a button that leads nowhere."""
+    variables = template["Resources"]["APIHandler"]["Properties"]["Environment"]["Variables"]
+    given = {
+        "OidcClientId": "gonogo-pages",
+        "OidcAuthorizeUri": "https://login.example.com/authorize",
+        "OidcTokenUri": "https://login.example.com/token",
+    }
+    told = Roles(template, PARAMETERS | given, {}).of(variables)["GONOGO_SIGN_IN"]
+    assert json.loads(told) == {
+        "client_id": "gonogo-pages",
+        "authorize_uri": "https://login.example.com/authorize",
+        "token_uri": "https://login.example.com/token",
+    }
+    for one in given:
+        told = Roles(template, PARAMETERS | given | {one: ""}, {}).of(variables)
+        assert "GONOGO_SIGN_IN" not in told, one
+
+
+def test_every_parameter_is_in_the_documents() -> None:
+    """Who deploys finds out what can be chosen by reading, not by deploying."""
+    text = (PROJECT / "docs" / "deploy.md").read_text()
+    for name in ("template", "account", "forward"):
+        for parameter in templates.read(PROJECT / "infra" / f"{name}.yaml")["Parameters"]:
+            assert f"`{parameter}`" in text, (name, parameter)
+
+
+# What is heard elsewhere
+
+
+def test_what_is_forwarded_is_what_is_observed(template: dict[str, Any]) -> None:
+    """What one rule lets through and the other does not is lost, or goes the way for nothing."""
+    (rule,) = of_type(templates.read(PROJECT / "infra" / "forward.yaml"), "AWS::Events::Rule").values()
+    at_home = [
+        template["Resources"][name]["Properties"]["EventPattern"]
+        for name in ("ObserveRule", "ObserveStacksRule", "ObserveExecutionsRule")
+    ]
+    del at_home[-1]["detail"]["stateMachineArn"]  # which of them count is known at home only
+    assert rule["EventPattern"] == {"$or": at_home}
+
+
+def test_only_listed_accounts_tell_this_one(template: dict[str, Any]) -> None:
+    """The default bus carries what everything else in the account reacts to."""
+    policy = template["Resources"]["DefaultBusPolicy"]
+    statement = policy["Properties"]["Statement"]
+    assert policy["Condition"] == "HasForwardingAccounts"
+    assert statement["Principal"] == {"AWS": {"Ref": "ForwardingAccounts"}}
+    assert statement["Action"] == "events:PutEvents"
+    sources = {
+        source
+        for name in ("ObserveRule", "ObserveStacksRule", "ObserveExecutionsRule")
+        for source in template["Resources"][name]["Properties"]["EventPattern"]["source"]
+    }
+    assert set(statement["Condition"]["StringEquals"]["events:source"]) == sources
+
+
+@pytest.mark.parametrize(
+    ("engine", "passes"),
+    [
+        ("ec2", "not"),
+        ("policy", "not"),
+        ("lease", "not"),
+        ("cloudformation", "through"),
+        ("event", "through"),
+        ("one-of-our-own", "through"),
+    ],
+)
+def test_launches_of_other_engines_are_the_cue_to_look(
+    template: dict[str, Any], engine: str, passes: str
+) -> None:
+    """EC2 tells of instances by itself; of what others made perhaps nobody else does."""
+    wanted = template["Resources"]["ObserveLaunchesRule"]["Properties"]["EventPattern"]
+    told = {
+        "source": "gonogo",
+        "detail-type": "launch.started",
+        "detail": {"data": {"launch": {"engine": engine}}},
+    }
+    assert pattern.matches(wanted, told) is (passes == "through")
+
+
+# Files for billing
+
+BILLING = (
+    "BillingRule",
+    "BillingRuleRole",
+    "BillingDead",
+    "BillingDeadPolicy",
+    "BillingStream",
+    "BillingStreamRole",
+    "BillingLogs",
+    "BillingLogStream",
+    "BillingBucket",
+    "BillingBucketPolicy",
+    "BillingDeadAlarm",
+    "BillingFilesAlarm",
+)
+
+
+def test_files_are_an_option(template: dict[str, Any]) -> None:
+    """Who bills from the bus pays for no bucket."""
+    resources = template["Resources"]
+    assert {name for name in resources if name.startswith("Billing")} == set(BILLING)
+    assert {resources[name].get("Condition") for name in BILLING} == {"HasBillingFiles"}
+    rule = resources["BillingRule"]["Properties"]["EventPattern"]
+    for option, expected in (
+        ("usage", {"source": ["gonogo"], "detail-type": ["usage.recorded"]}),
+        ("all", {"source": ["gonogo"]}),
+    ):
+        assert Roles(template, PARAMETERS | {"BillingFiles": option}, {}).of(rule) == expected
+
+
+def test_files_are_kept_as_bills_are(template: dict[str, Any]) -> None:
+    """What was billed is shown to auditors for years: encrypted, never public, never overwritten."""
+    bucket = template["Resources"]["BillingBucket"]
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    properties = bucket["Properties"]
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    document = template["Resources"]["BillingBucketPolicy"]["Properties"]["PolicyDocument"]
+    (statement,) = document["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_each_line_of_a_file_is_one_event(template: dict[str, Any]) -> None:
+    """Firehose writes records one after the other: without a newline they are one endless line."""
+    rule = template["Resources"]["BillingRule"]["Properties"]
+    assert [target["InputPath"] for target in rule["Targets"]] == ["$.detail"]
+    stream = template["Resources"]["BillingStream"]["Properties"]["ExtendedS3DestinationConfiguration"]
+    assert stream["ProcessingConfiguration"] == {
+        "Enabled": True,
+        "Processors": [{"Type": "AppendDelimiterToRecord"}],
+    }
+
+
+def test_files_are_written_by_the_rule_alone(template: dict[str, Any]) -> None:
+    """A line that anybody could write would be a bill that anybody could write."""
+    trusts = {
+        "BillingRuleRole": ("events.amazonaws.com", {"firehose:PutRecord", "firehose:PutRecordBatch"}),
+        "BillingStreamRole": ("firehose.amazonaws.com", None),
+    }
+    for role, (service, allowed) in trusts.items():
+        properties = template["Resources"][role]["Properties"]
+        (trust,) = properties["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] == {"Service": service}
+        assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+        statements = properties["Policies"][0]["PolicyDocument"]["Statement"]
+        assert not [one for one in statements if one["Resource"] == "*"]
+        if allowed is not None:
+            assert {action for one in statements for action in one["Action"]} == allowed

@@ -45,6 +45,7 @@ READS = frozenset(
         "identity.verify",
         "resolver.resolve",
         "observer.look",
+        "observer.survey",
         "engine.find",
     }
 )
@@ -193,14 +194,14 @@ class Outside(memory.Outside):
         """The verifier of bearer tokens."""
         return cast("ports.Identity", Port("identity", memory.Identity(), self.faults))
 
-    @cached_property
-    def observer(self) -> ports.Observer:  # type: ignore[override]
-        """The eyes on instances."""
-        return cast("ports.Observer", Port("observer", self.cloud, self.faults))
-
     def resolver(self, engine: str) -> ports.Resolver:
         """Return the resolver of an engine."""
         return cast("ports.Resolver", Port("resolver", super().resolver(engine), self.faults))
+
+    def observer(self, engine: str) -> ports.Observer | None:
+        """Return the eyes on what an engine made."""
+        eyes = super().observer(engine)
+        return None if eyes is None else cast("ports.Observer", Port("observer", eyes, self.faults))
 
     def engine(self, engine: str) -> ports.Engine:
         """Return an engine."""

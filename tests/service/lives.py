@@ -365,6 +365,99 @@ def policy_changed(this: Road) -> None:
     this.until(lambda: this.state(launch) is State.TERMINATED)
 
 
+# Lives whose lease is extended, and lives outside of AWS
+
+EXTEND = """
+permit (principal in Group::"developers", action == Action::"extend", resource)
+when { context.worst_case_cost.lessThan(decimal("20.0")) };
+"""
+BATCH = """
+title = "A batch of jobs"
+engine = "event"
+region = "factory"
+lease = { default = "8h", max = "never", warn = "30m" }
+
+[parameters.properties.jobs]
+type = "integer"
+minimum = 1
+maximum = 9
+default = 2
+
+[spec]
+reporter = { issuer = "http://gonogo.local", subject = "factory" }
+units = [{ kind = "job", quantity = { parameter = "jobs" } }]
+
+[spec.order]
+queue = "night"
+jobs = { parameter = "jobs" }
+"""
+
+
+@cache
+def policy_of_leases() -> dict[str, str]:
+    """Return a policy by which developers extend at once what costs little, and a system launches batches."""
+    files = policy_of_gates()
+    factory = somebody("factory", more=f"service = true\n{SCANNER_HOOK.replace('/scan', '/factory')}")
+    extend = replaced('"request", "break_glass" appliesTo', '"request", "break_glass", "extend" appliesTo')
+    return {
+        **files,
+        "schema.cedarschema": extend(files["schema.cedarschema"]),
+        "policies.cedar": files["policies.cedar"] + EXTEND,
+        "people.toml": also(factory)(files["people.toml"]),
+        "prices.toml": also('[hourly.event.factory]\njob = "0.25"')(files["prices.toml"]),
+        "templates/batch.toml": BATCH,
+        "templates/web-small.toml": replaced('max = "90d"', 'max = "90d", warn = "25m"')(
+            files["templates/web-small.toml"]
+        ),
+    }
+
+
+def extended(this: Road) -> None:
+    """Told ahead, extended at once, told again, and ended by its lease."""
+    launch = this.submit(cost_center="training", lease="40m")
+    this.decide("lead", launch, "lead")
+    this.until(lambda: runs(this, launch))
+    this.until(lambda: this.letters("dev", "expiring"))
+    over = this.now(launch).lease_ends_at
+    assert over is not None
+    this.extend("dev", launch, over + timedelta(minutes=30))
+    this.until(lambda: len({one.id for one in this.letters("dev", "expiring")}) == 2)
+    assert this.clock() >= over
+    this.until(lambda: this.state(launch) is State.TERMINATED)
+
+
+def extended_behind_gates(this: Road) -> None:
+    """What costs more waits for a lead, as a launch of its own, and is then extended by the launcher."""
+    launch = this.submit(name="gpu-large", cost_center="training", lease="40m")
+    this.decide("lead", launch, "lead")
+    this.until(lambda: runs(this, launch))
+    over = this.now(launch).lease_ends_at
+    assert over is not None
+    asked = this.extend("dev", launch, over + timedelta(hours=1), "The last epochs are missing.")
+    leads = {"lead", "lead2"}
+    this.until(lambda: {one.to for one in this.letters(topic="decide") if one.launch == asked.id} == leads)
+    this.decide("lead", asked, "lead")
+    this.until(lambda: this.state(asked) is State.TERMINATED)
+    assert this.now(launch).lease_ends_at == over + timedelta(hours=1)
+    this.until(lambda: this.letters("dev", "extended"))
+    ends(this, launch)
+
+
+def by_outside_system(this: Road) -> None:
+    """A system hears that a batch is cleared, launches it, and reports each turn."""
+    launch = this.submit(name="batch")
+    this.decide("lead", launch, "lead")
+    this.until(lambda: this.state(launch) is State.LAUNCHING)
+    this.report("factory", launch, "started", resources=("job-1", "job-2"))
+    this.until(lambda: runs(this, launch))
+    this.change("dev", launch, "stop")
+    this.report("factory", launch, "stopped")
+    this.change("dev", launch, "start")
+    this.report("factory", launch, "started")
+    this.change("dev", launch, "terminate")
+    this.report("factory", launch, "terminated")
+
+
 LIVES: Mapping[str, tuple[Callable[[], Mapping[str, str]], Life]] = {
     "by link": (policy, by_link),
     "at once": (policy, at_once),
@@ -386,4 +479,7 @@ LIVES: Mapping[str, tuple[Callable[[], Mapping[str, str]], Life]] = {
     "broken glass": (policy_of_gates, broken_glass),
     "budgeted": (policy_of_gates, budgeted),
     "policy changed": (policy_of_gates, policy_changed),
+    "extended": (policy_of_leases, extended),
+    "extended behind gates": (policy_of_leases, extended_behind_gates),
+    "by outside system": (policy_of_leases, by_outside_system),
 }

@@ -22,7 +22,7 @@ from gonogo.core.delegation import Delegation
 from gonogo.core.errors import BusyError, GonogoError, LaterError
 from gonogo.core.event import Event
 from gonogo.core.item import Item
-from gonogo.core.launch import InstanceState, Launch
+from gonogo.core.launch import Launch
 from gonogo.core.plan import LaunchRequest
 from gonogo.core.states import State
 from gonogo.service import (
@@ -30,11 +30,13 @@ from gonogo.service import (
     change,
     decide,
     delegate,
+    extend,
     identity,
     notify,
     observe,
     policies,
     publish,
+    report,
     submit,
     wake,
 )
@@ -43,6 +45,7 @@ from gonogo.service.amend import Changes
 from gonogo.service.decide import Verdict
 from gonogo.service.identity import SignedIn
 from gonogo.service.notify import Cue, Notice
+from gonogo.service.report import Outcome, Report
 from local import template
 from tests import memory
 from tests.service.faults import Crash, Fault, Faults, Outside, Wrong
@@ -178,6 +181,18 @@ class Road:
             return change.change(self.outside, actor, launch.id, wanted)  # type: ignore[arg-type]
 
         return self.api(wanted, call)
+
+    def extend(self, who: str, launch: Launch, until: datetime | None, reason: str | None = None) -> Launch:
+        """Let it run for longer, or ask for that."""
+        return self.api(
+            "extend",
+            lambda: extend.extend(self.outside, self.sign_in(who), launch.id, until=until, reason=reason),
+        )
+
+    def report(self, who: str, launch: Launch, outcome: Outcome, **more: Any) -> Launch:
+        """Report what became of it outside."""
+        said = Report(digest=launch.digest, outcome=outcome, **more)
+        return self.api("report", lambda: report.report(self.outside, self.sign_in(who), launch.id, said))
 
     def amend(self, who: str, launch: Launch, **changes: Any) -> Launch:
         """Ask for something else instead."""
@@ -337,7 +352,7 @@ class Road:
 
     def _heard(self, event: dict[str, Any]) -> None:
         for queue in self.queues.values():
-            if event["type"] in queue.types:
+            if event["type"] in queue.types or (queue.name == "observe" and _is_of_others(event)):
                 queue.messages.append(Message(body=event, visible_at=self.clock()))
 
     def _happened(self, machine: memory.Machine) -> None:
@@ -345,7 +360,10 @@ class Road:
         self.queues["observe"].messages.append(Message(body=body, visible_at=self.clock()))
 
     def _observe(self, body: Mapping[str, Any]) -> None:
-        state: InstanceState = body["state"]
+        if "type" in body:
+            observe.launched(self.outside, _cue(body).subject)
+            return
+        state: observe.Said = body["state"]
         observe.observe(self.outside, body["instance"], region=body["region"], said=state, said_at=body["at"])
 
     def _stream(self) -> bool:
@@ -425,6 +443,16 @@ class Road:
             at=notice.at,
             secrets=self.outside.secrets.read(webhook.secret),
         )
+
+
+def _is_of_others(event: Mapping[str, Any]) -> bool:
+    """Tell whether it is what became of a launch that EC2 tells nothing of."""
+    pattern = _resources()["ObserveLaunchesRule"]["Properties"]["EventPattern"]
+    (engines,) = pattern["detail"]["data"]["launch"]["engine"]
+    return (
+        event["type"] in pattern["detail-type"]
+        and event["data"]["launch"]["engine"] not in engines["anything-but"]
+    )
 
 
 def _cue(event: Mapping[str, Any]) -> Cue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import msgspec
@@ -22,7 +23,9 @@ from gonogo.core.states import State
 from gonogo.service import launch as launcher
 from gonogo.service import observe
 from tests.core.builders import policy_files, replaced
+from tests.memory import Machine
 from tests.service import lives
+from tests.service.faults import Crash
 from tests.service.road import Road
 
 
@@ -187,6 +190,166 @@ def test_of_two_launchers_one_records(road: Road, cleared: Launch, monkeypatch: 
     after = launch(road, cleared)
     assert (after.state, len(road.cloud.machines)) == (State.RUNNING, 1)
     assert road.history(cleared).count("launch.started") == 1
+
+
+# Choices and parts
+
+CHOICES = """
+[[choices]]
+instance_type = "t3.small"
+[[choices]]
+subnet_ids = ["subnet-3", "subnet-4"]
+"""
+MICRO, SMALL = ((("subnet-1", kind), ("subnet-2", kind)) for kind in ("t3.micro", "t3.small"))
+ELSEWHERE = (("subnet-3", "t3.micro"), ("subnet-4", "t3.micro"))
+
+
+def spread(road: Road, *full: tuple[str, str], partial: bool = False) -> Launch:
+    """Give a launch of three in two subnets, or of another type, or in two other subnets, which is cleared."""
+    road.cloud.full = set(full)
+    road.outside.publish_policy(
+        policy_files(
+            web_small=lambda text: (
+                replaced("[spec]", '[spec]\nsubnet_ids = ["subnet-1", "subnet-2"]')(
+                    text.replace("region =", f"partial = {str(partial).lower()}\nregion =", 1)
+                )
+                + CHOICES
+            )
+        )
+    )
+    return road.submit("ops", parameters={"count": 3})
+
+
+def live(road: Road) -> list[tuple[str, str]]:
+    """Return id and type of all that runs."""
+    return [(one.id, one.kind) for one in road.cloud.machines.values() if one.state != "terminated"]
+
+
+def attempts(this: Launch) -> list[tuple[int, str, int]]:
+    """Return choice, code, and how many were made, of each attempt that failed and was followed by another."""
+    return [
+        (one.data["choice"], one.data["code"], len(one.data["made"]))
+        for one in this.history
+        if one.type == "launch.attempt_failed"
+    ]
+
+
+NONE_LEFT = "InsufficientInstanceCapacity"
+
+
+@pytest.mark.parametrize(
+    ("full", "choice", "kind", "failed"),
+    [
+        ((), 1, "t3.micro", []),
+        (MICRO[:1], 2, "t3.small", [(1, NONE_LEFT, 0)]),
+        (MICRO[1:], 2, "t3.small", [(1, NONE_LEFT, 2)]),
+        ((*MICRO, SMALL[1]), 3, "t3.micro", [(1, NONE_LEFT, 0), (2, NONE_LEFT, 2)]),
+    ],
+)
+def test_where_there_is_no_room_the_next_choice_is_made(
+    road: Road, full: Sequence[tuple[str, str]], choice: int, kind: str, failed: list[tuple[int, str, int]]
+) -> None:
+    """All or none of each: what was made of one is taken back before the next is tried, and all is on record."""
+    after = launch(road, spread(road, *full))
+    assert (after.state, after.choice, attempts(after)) == (State.RUNNING, choice, failed)
+    assert live(road) == [(one.id, kind) for one in after.resources]
+    assert len(after.resources) == 3
+    assert set(after.rolled_back) == road.cloud.machines.keys() - {one.id for one in after.resources}
+
+
+def test_what_every_choice_would_cost_is_what_is_approved(road: Road) -> None:
+    """Whoever says go says so to the dearest of them; each of them runs under a token of its own."""
+    this = spread(road, *MICRO)
+    assert str(this.question.price.hourly) == "0.0624"
+    after = launch(road, this)
+    assert after.digest == this.digest
+    assert {one.token for one in road.cloud.machines.values()} == {
+        after.client_token(),
+        f"{after.client_token()}-2",
+    }
+    assert after.client_token() != this.client_token()
+
+
+def test_without_any_room_it_has_failed_and_nothing_stays(road: Road) -> None:
+    """A retry begins again with the first choice."""
+    this = spread(road, MICRO[1], SMALL[0], ELSEWHERE[1])
+    after = launch(road, this)
+    assert after.failure is not None
+    assert (after.state, after.failure.code, live(road)) == (State.FAILED, NONE_LEFT, [])
+    assert attempts(after) == [(1, NONE_LEFT, 2), (2, NONE_LEFT, 0), (3, NONE_LEFT, 2)]
+    assert set(after.rolled_back) == road.cloud.machines.keys()
+    road.cloud.full = set()
+    again = launch(road, road.change("ops", after, "retry"))
+    assert (again.state, again.choice, again.attempt, len(live(road))) == (State.RUNNING, 1, 2, 3)
+
+
+def test_what_could_be_made_is_kept_where_the_template_says_so(road: Road) -> None:
+    """And the history says what is missing; of a choice of which nothing can be made, the next is tried."""
+    after = launch(road, spread(road, MICRO[0], SMALL[1], partial=True))
+    assert (after.state, after.choice, after.rolled_back) == (State.RUNNING, 2, ())
+    assert attempts(after) == [(1, NONE_LEFT, 0), (2, NONE_LEFT, 2)]
+    assert live(road) == [(one.id, "t3.small") for one in after.resources]
+    assert len(after.resources) == 2
+    road.until(lambda: lives.runs(road, after))
+
+
+def test_a_launcher_that_dies_while_it_takes_back_is_followed_by_one_that_goes_on(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it terminates what was made, or after, and before it could record that."""
+    this = spread(road, MICRO[1])
+    terminate, save = road.cloud.terminate, road.table.save
+
+    def dies(*_: object) -> None:
+        raise Crash
+
+    monkeypatch.setattr(road.cloud, "terminate", dies)
+    with pytest.raises(Crash):
+        launcher.launch(road.outside, this.id)
+    assert [kind for _, kind in live(road)] == ["t3.micro"] * 2
+    assert road.now(this).undo is not None
+    monkeypatch.setattr(road.cloud, "terminate", terminate)
+    monkeypatch.setattr(road.table, "save", dies)
+    with pytest.raises(Crash):
+        launcher.launch(road.outside, this.id)
+    assert live(road) == []
+    monkeypatch.setattr(road.table, "save", save)
+    after = launch(road, this)
+    assert (after.state, after.choice, attempts(after)) == (State.RUNNING, 2, [(1, NONE_LEFT, 2)])
+    assert [kind for _, kind in live(road)] == ["t3.small"] * 3
+
+
+def test_what_is_to_be_taken_back_and_is_not_there_may_be_too_new(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing else is tried before it is terminated; after an hour it is not there because it has ended."""
+    this = spread(road, MICRO[1])
+    machines: dict[str, Machine] = {}
+
+    def hidden(plan: Plan, resources: Sequence[str]) -> None:
+        machines.update(road.cloud.machines)
+        road.cloud.machines.clear()
+        terminate(plan, resources)
+
+    terminate = road.cloud.terminate
+    monkeypatch.setattr(road.cloud, "terminate", hidden)
+    for _ in range(2):
+        with pytest.raises(LaterError):
+            launcher.launch(road.outside, this.id)
+        road.clock.go(minutes=29)
+    assert (road.state(this), len(machines)) == (State.LAUNCHING, 2)
+    road.clock.go(minutes=2)
+    assert launch(road, this).state is State.RUNNING
+    assert [kind for _, kind in live(road)] == ["t3.small"] * 3
+
+
+def test_what_is_taken_back_is_noted_and_billed_all_the_same(road: Road) -> None:
+    """It ran, if only for a minute."""
+    this = spread(road, MICRO[1])
+    road.until(lambda: lives.runs(road, this))
+    found = {one.id: one.state for one in road.table.all(Instance)}
+    assert found == {one.id: one.state for one in road.cloud.machines.values()}
+    assert list(found.values()).count("terminated") == 2
 
 
 # Changing

@@ -8,14 +8,14 @@ from typing import Any
 
 from gonogo.aws.accounts import Clients
 from gonogo.core.errors import RefusedError
-from gonogo.core.plan import POLICY_ENGINE
+from gonogo.core.plan import EVENT_ENGINE, UNNAMED_ENGINES
 from gonogo.ports import Engine, Observer, Resolver
 
 GROUP = "gonogo.engines"
 """An engine of one's own is an entry point of this group: its name is the engine's, what it loads has `engine` and
 `observer`, each taking what makes clients, and may have `offline` (docs/engines.md)."""
 
-OURS = ("ec2", "cloudformation", "stepfunctions")
+OURS = ("ec2", "cloudformation", "stepfunctions", EVENT_ENGINE)
 """The engines that come with gonogo. Nobody else's goes by one of these names."""
 
 
@@ -37,6 +37,10 @@ def engine(name: str, clients: Clients) -> Engine:
         from gonogo.aws.engines.stepfunctions import StepFunctions
 
         return StepFunctions(clients)
+    if name == EVENT_ENGINE:
+        from gonogo.aws.engines.event import Event
+
+        return Event()
     made: Engine = _plugin(name).engine(clients)
     return made
 
@@ -59,6 +63,8 @@ def observer(name: str, clients: Clients) -> Observer | None:
         from gonogo.aws.engines.stepfunctions import StepFunctionsObserver
 
         return StepFunctionsObserver(clients)
+    if name == EVENT_ENGINE:
+        return None
     made: Observer | None = _plugin(name).observer(clients)
     return made
 
@@ -81,7 +87,7 @@ def offline(name: str, clients: Clients) -> Resolver:
 def _plugin(name: str) -> Any:
     from importlib.metadata import entry_points
 
-    found = [] if name in (*OURS, POLICY_ENGINE) else list({*entry_points(group=GROUP, name=name)})
+    found = [] if name in (*OURS, *UNNAMED_ENGINES) else list({*entry_points(group=GROUP, name=name)})
     if not found:
         raise RefusedError("NoSuchEngine", f"there is no engine {name!r}")
     if len(found) > 1:

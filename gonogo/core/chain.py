@@ -1,0 +1,146 @@
+"""Whether a history is whole: each event carries the hash of the one before, so the first bad one can be named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from gonogo.core import event as events
+from gonogo.core.event import Event
+
+
+class Bad(msgspec.Struct, frozen=True):
+    """The first entry of an item's history that is not as it was written: its `seq`, and what is wrong."""
+
+    subject: str
+    seq: int
+    why: str
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The hash that an item's event must have: as its item kept it, or as it was put where nobody can change it."""
+
+    subject: str
+    seq: int
+    hash: str
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """What was looked at: how many items and events, the hash of each, and the first bad entry of each item.
+
+    `unchained` counts events that were written before events were chained; what follows them covers them.
+    """
+
+    items: int
+    events: int
+    unchained: int
+    heads: tuple[Head, ...]
+    bad: tuple[Bad, ...]
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """As much of a CloudEvent as is chained."""
+
+    subject: str
+    seq: int
+    type: str
+    time: str
+    data: dict[str, Any]
+    prevhash: str | None = None
+
+
+def verify(exported: Iterable[Mapping[str, Any]], kept: Iterable[Head] = ()) -> Verified:
+    """Verify events as they stand on the bus, of one item or of many, in any order; the same one twice is one.
+
+    Args:
+        exported: CloudEvents, as decoded from JSON.
+        kept: what must be found among them.
+    """
+    by_subject: dict[str, dict[int, Mapping[str, Any]]] = {}
+    bad: dict[str, Bad] = {}
+    for one in exported:
+        subject, seq = str(one.get("subject")), one.get("seq")
+        if not isinstance(seq, int) or isinstance(seq, bool):
+            bad.setdefault(subject, Bad(subject, 0, "has no seq"))
+            continue
+        known = by_subject.setdefault(subject, {})
+        if seq in known and known[seq] != one:
+            bad.setdefault(subject, Bad(subject, seq, "stands there twice, and not the same"))
+        known[seq] = one
+    found: dict[tuple[str, int], str] = {}
+    unchained = 0
+    for subject, entries in by_subject.items():
+        heads, wrong, plain = _verified(subject, [entries[seq] for seq in sorted(entries)])
+        unchained += plain
+        found |= {(subject, one.seq): one.hash for one in heads}
+        if wrong is not None and (subject not in bad or wrong.seq < bad[subject].seq):
+            bad[subject] = wrong
+    for head in sorted(kept, key=lambda one: (one.subject, one.seq)):
+        hash_ = found.get((head.subject, head.seq))
+        if head.subject not in bad and hash_ != head.hash:
+            why = "is missing" if hash_ is None else "is not the one whose hash was kept"
+            bad[head.subject] = Bad(head.subject, head.seq, why)
+    return Verified(
+        items=len(by_subject),
+        events=sum(map(len, by_subject.values())),
+        unchained=unchained,
+        heads=tuple(Head(subject, seq, hash_) for (subject, seq), hash_ in found.items()),
+        bad=tuple(bad[subject] for subject in sorted(bad)),
+    )
+
+
+def _verified(subject: str, entries: Sequence[Mapping[str, Any]]) -> tuple[list[Head], Bad | None, int]:
+    """Return the hashes of the events until the first bad one, that one, and how many are not chained."""
+    heads: list[Head] = []
+    chained, plain = False, 0
+    for one in entries:
+        event, seq = _read(subject, one), int(one["seq"])
+        if event is None:
+            return heads, Bad(subject, seq, "is not as it was written"), plain
+        wrong = _link(event, heads[-1] if heads else None, chained=chained)
+        if wrong is not None:
+            return heads, wrong, plain
+        plain += event.prev is None and seq != 1
+        chained = chained or event.prev is not None
+        heads.append(Head(subject, seq, events.hash_of(subject, event)))
+    return heads, None, plain
+
+
+def _link(event: Event, last: Head | None, *, chained: bool) -> Bad | None:
+    """Return what is wrong between an event and the one before it, if anything is."""
+    if last is None:
+        return None
+    if event.seq != last.seq + 1:
+        return Bad(last.subject, last.seq + 1, "is missing")
+    if event.prev is None:
+        return Bad(last.subject, event.seq, "does not carry the hash of the one before") if chained else None
+    if event.prev != last.hash:
+        return Bad(last.subject, last.seq, "is not the one that the next was written after")
+    return None
+
+
+def _read(subject: str, one: Mapping[str, Any]) -> Event | None:
+    """Return the event of a CloudEvent; None where the CloudEvent is not the one that this event makes."""
+    try:
+        entry = msgspec.convert(dict(one), _Entry)
+        at = msgspec.convert(entry.time, datetime)
+    except msgspec.ValidationError:
+        return None
+    event = Event(entry.seq, entry.type, at, entry.data, entry.prevhash)
+    whole = events.cloud_event(subject, event)
+    told = dict(one)
+    told.setdefault("hash", whole["hash"])  # what was told before events were chained has none
+    if _is_schema(entry.type, told.get("dataschema")):
+        told["dataschema"] = whole["dataschema"]
+    return event if told == whole else None
+
+
+def _is_schema(name: str, schema: object) -> bool:
+    """Tell whether this names a schema that the event has or had; of an event of newer code, none is known."""
+    if name not in events.ALL:
+        return isinstance(schema, str) and schema.startswith(f"urn:gonogo:event:{name}")
+    versions = range(1, events.ALL[name].schema_version + 1)
+    return schema in {f"urn:gonogo:event:{name}:{version}" for version in versions}

@@ -1,0 +1,161 @@
+"""The chain of a history: whatever is changed in it is found, and the first bad entry is named."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gonogo.core import chain, event, life
+from gonogo.core.actor import SYSTEM
+from gonogo.core.chain import Head
+from gonogo.core.event import Event, cloud_event
+from gonogo.core.launch import Launch
+from tests.core.builders import AT, running
+
+CHANGES = 10_000
+
+
+def exported(*items: Launch) -> list[dict[str, Any]]:
+    """Return the histories of these launches as an auditor gets them: JSON, decoded."""
+    whole = [cloud_event(item.id, one) for item in items for one in item.history]
+    found: list[dict[str, Any]] = msgspec.json.decode(msgspec.json.encode(whole))
+    return found
+
+
+def ended(*resources: str) -> Launch:
+    """Return a launch that somebody wants terminated."""
+    return life.change(running(*resources), wanted="terminate", actor=SYSTEM, at=AT)
+
+
+def head(item: Launch) -> Head:
+    """Return what the item kept of its last event."""
+    assert item.head is not None
+    return Head(item.id, item.seq, item.head)
+
+
+def test_a_history_as_it_was_written_is_whole():
+    """An auditor who is told of a fault where there is none will not listen again."""
+    this = ended("i-1", "i-2")
+    found = chain.verify(exported(this), [head(this)])
+    assert (found.bad, found.items, found.events, found.unchained) == ((), 1, this.seq, 0)
+    assert found.heads[-1] == head(this)
+
+
+def test_the_order_and_number_of_copies_do_not_matter():
+    """Files of a bus hold events at least once, and in no order."""
+    other = msgspec.structs.replace(running("i-2"), id="l-other", history=(), seq=0, head=None)
+    other = other.happened(AT, event.LaunchStopped(launch=other.facts))
+    events = exported(running("i-1"), other)
+    again = [*events, *events]
+    random.Random(7).shuffle(again)  # noqa: S311 - a seed, so that it fails again
+    found, expected = chain.verify(again), chain.verify(events)
+    assert found.bad == expected.bad == ()
+    assert set(found.heads) == set(expected.heads)
+
+
+def _changed(raw: bytes, source: random.Random) -> bytes:
+    at = source.randrange(len(raw))
+    byte = source.choice([one for one in range(256) if one != raw[at]])
+    return raw[:at] + bytes([byte]) + raw[at + 1 :]
+
+
+def _finds(raw: bytes, kept: Sequence[Head]) -> bool:
+    """Tell whether an auditor finds a fault: JSON that cannot be read, or an entry that is named."""
+    try:
+        found: Any = [msgspec.json.decode(line) for line in raw.split(b"\n")]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return True
+    if not all(isinstance(one, Mapping) for one in found):
+        return True
+    return bool(chain.verify(found, kept).bad)
+
+
+def test_every_change_of_a_byte_is_found():
+    """10,000 of them, anywhere in the export: keys, values, hashes, the first event and the last."""
+    this = ended("i-1", "i-2")
+    raw = b"\n".join(msgspec.json.encode(one) for one in exported(this))
+    source = random.Random(20261127)  # noqa: S311 - a seed, so that it fails again
+    missed = [
+        changed
+        for changed in (_changed(raw, source) for _ in range(CHANGES))
+        if not _finds(changed, [head(this)])
+    ]
+    assert missed == []
+
+
+@pytest.mark.parametrize("seq", range(1, 6))
+def test_the_first_bad_entry_is_named(seq: int):
+    """Who looks into it begins there."""
+    this = ended("i-1")
+    events = exported(this)
+    data = events[seq - 1]["data"]
+    events[seq - 1] = cloud_event(
+        this.id,
+        Event(seq, events[seq - 1]["type"], AT, {**data, "launch": None}, events[seq - 1].get("prevhash")),
+    )
+    events = msgspec.json.decode(msgspec.json.encode(events))
+    (bad,) = chain.verify(events, [head(this)]).bad
+    assert (bad.subject, bad.seq) == (this.id, seq)
+
+
+def test_what_is_taken_away_is_missed():
+    """In the middle by its number, at the end by what the item kept; from the beginning, an export may start later."""
+    this = ended("i-1")
+    events = exported(this)
+    assert chain.verify([*events[:2], *events[3:]]).bad[0].seq == 3
+    assert chain.verify(events[:-1], [head(this)]).bad[0].why == "is missing"
+    assert chain.verify(events[2:], [head(this)]).bad == ()
+
+
+def test_a_history_written_anew_is_held_against_an_anchor():
+    """Who may write the table can chain other events as well; what was kept elsewhere says so."""
+    true, false = ended("i-1"), ended("i-9")
+    kept = chain.verify(exported(true)).heads
+    assert chain.verify(exported(false), [head(false)]).bad == ()
+    assert chain.verify(exported(false), kept).bad[0].why == "is not the one whose hash was kept"
+
+
+def test_events_from_before_the_chain_are_covered_by_what_follows():
+    """A table that is older than the chain goes on, and is counted as what it is."""
+    this = running("i-1")
+    old = this.changed(
+        history=tuple(msgspec.structs.replace(one, prev=None) for one in this.history), head=None
+    )
+    after = life.change(old, wanted="terminate", actor=SYSTEM, at=AT)
+    found = chain.verify(exported(after), [head(after)])
+    assert found.bad == ()
+    assert found.unchained == old.seq - 1
+    events = exported(after)
+    events[old.seq - 1]["data"]["launch"]["reason"] = "Another."
+    assert chain.verify(events, [head(after)]).bad
+
+
+def test_the_hash_is_over_rfc_8785():
+    """An auditor with another language must come to the same hash."""
+    for one in ended("i-1").history:
+        chained = {
+            "data": one.data,
+            "prevhash": one.prev,
+            "seq": one.seq,
+            "subject": "l-1",
+            "time": msgspec.to_builtins(one.at),
+            "type": one.type,
+        }
+        assert event._canonical.encode(chained) == rfc8785.dumps(chained)
+
+
+@given(st.text())
+def test_any_text_is_written_as_rfc_8785_writes_it(text: str):
+    """A reason may hold any character; sorted JSON must be the canonical one whatever it is."""
+    try:
+        expected = rfc8785.dumps({"reason": text})
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        return
+    assert event._canonical.encode({"reason": text}) == expected
