@@ -146,6 +146,7 @@ class House:
             "OidcIssuer": ISSUER,
             "OidcJwksUri": f"{self.url}_local/jwks.json",
             "PublicUrl": self.url,
+            "StackRoleArns": f"arn:aws:iam::{ACCOUNT}:role/stacks",  # with it, what becomes of stacks is reported
         }
 
     def _composition(self) -> bootstrap.Gonogo:
