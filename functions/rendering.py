@@ -30,6 +30,7 @@ def templates() -> Environment:
     made.filters.update(
         anew=wording.anew,
         at_most=wording.at_most,
+        capabilities=wording.capabilities,
         count=wording.count,
         deed=wording.deed,
         differences=wording.differences,
@@ -39,6 +40,8 @@ def templates() -> Environment:
         length=wording.length,
         length_of=len,
         lines=wording.lines,
+        makes=wording.makes,
+        makes_whole=wording.makes_whole,
         moment=wording.moment,
         money=wording.money,
         named=wording.named,

@@ -151,6 +151,57 @@ def what(plan: Plan) -> str:
     return f"{units or plan.template} in {plan.region}"
 
 
+MOST_KINDS = 12
+MOST_NAMES = 6
+"""How many kinds of resource, and names of one kind, are shown before the rest is only counted."""
+_CAPABILITIES = {
+    "CAPABILITY_IAM": "may make roles and rights",
+    "CAPABILITY_NAMED_IAM": "may make roles and rights by names of its own",
+    "CAPABILITY_AUTO_EXPAND": "may be rewritten by code when it is launched",
+}
+
+
+def makes(plan: Plan) -> list[str]:
+    """Return what a stack makes, such as 2 of AWS::S3::Bucket (Logs, Site), with a sign for `of`; long lists cut.
+
+    What rewrites the template, and so may make more, is said first.
+    """
+    kinds = _kinds(plan)
+    transforms = [
+        f"rewritten by {one} when it is launched"
+        for one in (plan.spec.get("transforms", ()) if kinds else ())
+    ]
+    shown = [_kind(one, names, MOST_NAMES) for one, names in list(kinds.items())[:MOST_KINDS]]
+    more = len(kinds) - len(shown)
+    return [*transforms, *shown, *([f"{more} more kinds, which the whole plan names"] if more > 0 else [])]
+
+
+def makes_whole(plan: Plan) -> list[str]:
+    """Return all that a stack makes, nothing cut."""
+    return [_kind(one, names, len(names)) for one, names in _kinds(plan).items()]
+
+
+def capabilities(plan: Plan) -> list[str]:
+    """Return what a stack may do besides making things, in words, with CloudFormation's own name for it."""
+    if plan.engine != "cloudformation":
+        return []
+    return [f"{_CAPABILITIES.get(one, 'may')} ({one})" for one in plan.spec.get("capabilities", ())]
+
+
+def _kinds(plan: Plan) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    if plan.engine == "cloudformation":
+        for one in plan.spec.get("makes", ()):
+            condition = f" if {one['condition']}" if one.get("condition") else ""
+            found.setdefault(one["type"], []).append(f"{one['id']}{condition}")
+    return dict(sorted(found.items()))
+
+
+def _kind(kind: str, names: list[str], most: int) -> str:
+    more = f", and {len(names) - most} more" if len(names) > most else ""
+    return f"{len(names)} \N{MULTIPLICATION SIGN} {kind} ({', '.join(names[:most])}{more})"
+
+
 def title(question: Question) -> str:
     """Return what the launch is called: its name if it has one, and its template."""
     if question.changes_policy:

@@ -39,6 +39,7 @@ from local.routes import Routes
 from local.schedule import Ticker
 from local.server import HOST, serve
 from local.stack import Stack, Wire
+from local.stacks import ExecutionWatch, StackWatch
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +91,8 @@ class House:
 
         app = _app()
         functions = _functions(app)
-        watch = InstanceWatch(self.clock.now)
-        self.pumps: list[Pump] = [*(_pump(wire, functions) for wire in self.stack.wires()), watch]
+        watches = (InstanceWatch(self.clock.now), StackWatch(), ExecutionWatch())
+        self.pumps: list[Pump] = [*(_pump(wire, functions) for wire in self.stack.wires()), *watches]
         self.tickers = [
             Ticker(one, _named(functions, one.function), self.clock.now, wake_every)
             for one in self.stack.schedules()
@@ -146,6 +147,7 @@ class House:
             "OidcIssuer": ISSUER,
             "OidcJwksUri": f"{self.url}_local/jwks.json",
             "PublicUrl": self.url,
+            "StackRoleArns": f"arn:aws:iam::{ACCOUNT}:role/stacks",  # with it, what becomes of stacks is reported
         }
 
     def _composition(self) -> bootstrap.Gonogo:

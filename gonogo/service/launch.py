@@ -272,7 +272,9 @@ def _launch(outside: Outside, item: Launch) -> None:
         command, made = (_undone(outside, item), ()) if item.undo is not None else _made(outside, item)
         if command is None:
             return
-        item = _taken_back(outside, item.plan, _record(outside, item, command), made)
+        before, item = item, _taken_back(outside, item.plan, _record(outside, item, command), made)
+        if (item.choice, item.undo) == (before.choice, before.undo):
+            return  # it is being made, and its alarm gives the cue again; or it is over
 
 
 def _made(outside: Outside, item: Launch) -> tuple[saving.Command[Launch] | None, tuple[str, ...]]:

@@ -15,7 +15,7 @@ import msgspec
 from gonogo.core import bundle_rules, lease, plan, policy, published
 from gonogo.core.actor import Actor
 from gonogo.core.budget import Ledger, Standing, opened
-from gonogo.core.bundle import Bundle, Person, Template, digest_of
+from gonogo.core.bundle import STACKS, Bundle, Person, Template, digest_of
 from gonogo.core.bundle_lines import TomlFile
 from gonogo.core.errors import (
     BundleRefusedError,
@@ -130,6 +130,7 @@ def check(files: Mapping[str, str], resolvers: Resolvers, now: datetime) -> Repo
     except BundleRefusedError as error:
         return Report(digest=digest, faults=(*error.faults, *faults), results=())
     faults += [fault for name in bundle.templates for fault in _template_faults(bundle, name, resolvers)]
+    faults += [fault for fault in _stack_faults(bundle, resolvers) if fault not in faults]
     faults += [fault for index, case in enumerate(cases) for fault in _case_faults(bundle, index, case)]
     return _answered(bundle, cases, faults, resolvers, now)
 
@@ -216,7 +217,10 @@ def _named(bundle: Bundle, name: str) -> list[Person]:
 
 
 def _template_faults(bundle: Bundle, name: str, resolvers: Resolvers) -> Iterator[Fault]:
-    """Yield what would make requests of it fail: tried with its defaults and each value of each enum."""
+    """Yield what would make requests of it fail: tried with its defaults and each value of each enum.
+
+    What has no default and must be given is tried with the first of its `examples`.
+    """
     path, template = f"templates/{name}.toml", bundle.templates[name]
     file = TomlFile(path, bundle.files[path])
     try:
@@ -225,11 +229,12 @@ def _template_faults(bundle: Bundle, name: str, resolvers: Resolvers) -> Iterato
         yield Fault(file.at("engine"), "engine", str(error))
         return
     seen: set[Fault] = set()
+    first = next(_choices(template))
     for choice in _choices(template):
         try:
             parameters = bundle.check_parameters(name, choice)
         except InvalidError as error:
-            wrong = [one for one in error.faults if one.rule != "required"] if not choice else []
+            wrong = [one for one in error.faults if one.rule != "required"] if choice == first else []
             seen.update(
                 Fault(
                     file.at("parameters", "properties", *one.pointer.split("/")[2:], "default"),
@@ -262,11 +267,33 @@ def _at(file: TomlFile, pointer: str) -> str:
     return file.at(*(("spec", *keys[1:]) if keys[0] == "template" else keys))
 
 
+def _stack_faults(bundle: Bundle, resolvers: Resolvers) -> Iterator[Fault]:
+    """Yield what cannot be read of the files of stacks/, whatever parameters the templates that name them take."""
+    stacks = [path for path in bundle.files if path.startswith(STACKS)]
+    for path in stacks:
+        spec = {"template": path, "units": [{"kind": "any"}]}
+        try:
+            resolvers("cloudformation").resolve(spec, plan.Place(""), bundle.files)
+        except InvalidError as error:
+            yield from (one for one in error.faults if one.pointer.startswith(path))
+
+
 def _choices(template: Template) -> Iterator[dict[str, Any]]:
-    yield {}
-    for name, rule in template.parameters.get("properties", {}).items():
-        for value in rule.get("enum", ()) if isinstance(rule, dict) else ():
-            yield {name: value}
+    rules = {
+        name: rule
+        for name, rule in template.parameters.get("properties", {}).items()
+        if isinstance(rule, dict)
+    }
+    needed = template.parameters.get("required", ())
+    given = {
+        name: rule["examples"][0]
+        for name, rule in rules.items()
+        if name in needed and "default" not in rule and rule.get("examples")
+    }
+    yield given
+    for name, rule in rules.items():
+        for value in rule.get("enum", ()):
+            yield {**given, name: value}
 
 
 def _answer(bundle: Bundle, case: Case, resolvers: Resolvers, now: datetime) -> Answer:

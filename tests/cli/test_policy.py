@@ -456,3 +456,44 @@ def test_a_table_that_is_not_there_is_a_message(world: World, offline: Shell, bu
     assert result.exit_code == 1
     assert "ResourceNotFound" in result.stderr
     assert isinstance(result.exception, SystemExit)
+
+
+@pytest.fixture(name="stacked")
+def bundle_with_a_stack(bundle: Path) -> Path:
+    """Give a bundle whose templates launch a stack and an execution."""
+    examples = Path(__file__).parents[2] / "examples" / "stacks"
+    (bundle / "stacks").mkdir()
+    for path in (*examples.glob("templates/*"), *examples.glob("stacks/*")):
+        (bundle / path.relative_to(examples)).write_text(path.read_text())
+    with (bundle / "prices.toml").open("a") as prices:
+        prices.write((examples / "prices.toml").read_text())
+    return bundle
+
+
+def test_stacks_and_executions_are_checked_without_asking_anybody(offline: Shell, stacked: Path):
+    """The template of a stack is read as at submitting; a state machine is taken for a version."""
+    result = offline("policy", "check", str(stacked))
+    assert result.exit_code == 0, result.output
+    assert "left out" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("stacks/site.yaml", "Type: AWS::SQS::Queue", "Type: [", "stacks/site.yaml:1"),
+        ("stacks/site.yaml", "Type: String", "Type: AWS::SSM::Parameter::Value<String>", "stacks/site.yaml"),
+        ("templates/site.toml", "stacks/site.yaml", "stacks/none.yaml", "templates/site.toml:17"),
+        ("templates/site.toml", '["CAPABILITY_IAM"]', "[]", "templates/site.toml:19"),
+        ("templates/site.toml", "{ Site =", "{ Sight =", "templates/site.toml:18"),
+        ("templates/site.toml", 'kind = "site"', 'kind = "sight"', "templates/site.toml"),
+        ("templates/nightly.toml", "stateMachine:nightly", "stateMachine", "templates/nightly.toml"),
+    ],
+)
+def test_a_fault_of_a_stack_names_file_and_line(
+    offline: Shell, stacked: Path, name: str, old: str, new: str, said: str
+):
+    """Whoever wrote it finds it, before anybody asks for it."""
+    edit(stacked, name, old, new)
+    result = offline("policy", "check", str(stacked))
+    assert result.exit_code == 1, result.output
+    assert said in result.output

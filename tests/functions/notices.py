@@ -99,6 +99,27 @@ POLICY = msgspec.structs.replace(
     spec={"bundle": "b" * 64, "previous": "a" * 64, "files": ["gates.toml", "policies.cedar"]},
     units=(),
 )
+STACK = msgspec.structs.replace(
+    question().plan,
+    template="site",
+    engine="cloudformation",
+    parameters={"site": "fair"},
+    spec={
+        "template": "stacks/site.yaml",
+        "parameters": {"Site": "fair"},
+        "capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        "units": [{"kind": "site", "quantity": 1}],
+        "sha256": "5" * 64,
+        "makes": [
+            {"id": "Logs", "type": "AWS::S3::Bucket"},
+            {"id": "Pages", "type": "AWS::S3::Bucket"},
+            {"id": "Renderer", "type": "AWS::IAM::Role"},
+            {"id": "Standby", "type": "AWS::SQS::Queue", "condition": "IsProd"},
+        ],
+        "transforms": ["AWS::Serverless-2016-10-31"],
+    },
+    units=(Unit("site", 1),),
+)
 FINANCE = gate("finance", "Finance", stage=2, expires_after="5d", approvers=(FINA.actor,))
 
 
@@ -499,6 +520,7 @@ CASES: dict[str, Callable[[], Notice]] = {
         on="audit",
         code=CODE,
     ),
+    "decide-stack": lambda: notice("decide", asked(plan=STACK), LEO, on="lead", code=CODE),
     "decide-policy": lambda: notice("decide", policy_change(), LEO, on="policy", code=CODE),
     "reminded": lambda: notice(
         "reminded",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from functions import wording
@@ -11,7 +12,19 @@ from gonogo.core import clock
 from gonogo.core.event import Change
 from gonogo.core.gates import LAPSED, LOST, Gate, GateState
 from gonogo.core.launch import Launch
-from tests.functions.notices import LEO, NOW, REVIEW, SCAN, asked, decided, gate, policy_change, running
+from gonogo.core.plan import Plan
+from tests.functions.notices import (
+    LEO,
+    NOW,
+    REVIEW,
+    SCAN,
+    STACK,
+    asked,
+    decided,
+    gate,
+    policy_change,
+    running,
+)
 
 TIMER = gate("calm", "Cooling off", kind="timer", place="before_launch", wait="2h", approvers=())
 
@@ -107,3 +120,44 @@ def test_a_change_of_policy_is_called_what_it_is() -> None:
     launch = policy_change()
     assert wording.title(launch.question) == "Change of policy"
     assert wording.what(launch.question.plan) == "the policy: gates.toml, policies.cedar"
+
+
+def made(*made: tuple[str, str]) -> Plan:
+    """Return a plan of a stack that makes these: (id, type) each."""
+    return msgspec.structs.replace(
+        STACK,
+        spec={"makes": [{"id": name, "type": kind} for name, kind in made], "template": "stacks/x.yaml"},
+    )
+
+
+def test_what_a_stack_makes_is_grouped_and_what_rewrites_it_comes_first() -> None:
+    """An approver sees at a glance what kinds of thing there will be, and how many."""
+    assert wording.makes(STACK) == [
+        "rewritten by AWS::Serverless-2016-10-31 when it is launched",
+        "1 \N{MULTIPLICATION SIGN} AWS::IAM::Role (Renderer)",
+        "2 \N{MULTIPLICATION SIGN} AWS::S3::Bucket (Logs, Pages)",
+        "1 \N{MULTIPLICATION SIGN} AWS::SQS::Queue (Standby if IsProd)",
+    ]
+    assert wording.capabilities(STACK) == [
+        "may make roles and rights (CAPABILITY_IAM)",
+        "may be rewritten by code when it is launched (CAPABILITY_AUTO_EXPAND)",
+    ]
+
+
+def test_what_a_large_stack_makes_is_cut_with_a_count_and_whole_in_the_whole_plan() -> None:
+    """A mail is one screen, and nothing is hidden by that."""
+    many = made(*((f"Queue{one}", "AWS::SQS::Queue") for one in range(9)))
+    assert wording.makes(many) == [
+        "9 \N{MULTIPLICATION SIGN} AWS::SQS::Queue (Queue0, Queue1, Queue2, Queue3, Queue4, Queue5, and 3 more)"
+    ]
+    assert "Queue8" in wording.makes_whole(many)[0]
+    kinds = made(*((f"A{one}", f"AWS::X::Y{one:02}") for one in range(30)))
+    assert len(wording.makes(kinds)) == wording.MOST_KINDS + 1
+    assert wording.makes(kinds)[-1] == "18 more kinds, which the whole plan names"
+    assert len(wording.makes_whole(kinds)) == 30
+
+
+def test_what_is_no_stack_makes_nothing_to_list() -> None:
+    """Another engine's spec may use the same words for something else."""
+    other = msgspec.structs.replace(STACK, engine="theirs")
+    assert (wording.makes_whole(other), wording.capabilities(other)) == ([], [])

@@ -36,6 +36,7 @@ from local.ec2 import InstanceWatch  # noqa: E402
 from local.pump import Outcome, Pump, QueuePump, StreamPump  # noqa: E402
 from local.server import _one_request_per_thread  # noqa: E402
 from local.stack import Stack  # noqa: E402
+from local.stacks import ExecutionWatch, StackWatch  # noqa: E402
 from tests.functions.quick import quick  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -148,7 +149,7 @@ class World:
         _one_request_per_thread(switchboard.app)
         self._gateway = LocalGateway(switchboard.app, Config())
         self.pumps: list[Pump] = [self._pump(wire) for wire in self.stack.wires()]
-        self.pumps.append(InstanceWatch(self.clock))
+        self.pumps += [InstanceWatch(self.clock), StackWatch(), ExecutionWatch()]
         self._rung = {pump.source for pump in self.pumps}
         moto_faithful.hooks.heard = self._rung.add
         self.own_queue = self.subscribe()

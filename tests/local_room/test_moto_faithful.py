@@ -39,6 +39,9 @@ def restless():
 def test_of_two_conditional_writers_one_wins(table, restless):
     """The state of a launch is one conditional write; with two winners there would be two launches."""
     tables = client("dynamodb")
+    lost = (
+        tables.exceptions.ConditionalCheckFailedException
+    )  # botocore makes it when first asked, not thread-safely
     for number in range(ROUNDS):
         key = {"pk": {"S": str(number)}, "sk": {"S": "a"}}
         tables.put_item(TableName="things", Item={**key, "version": {"N": "1"}})
@@ -54,7 +57,7 @@ def test_of_two_conditional_writers_one_wins(table, restless):
                     ConditionExpression="version = :before",
                     ExpressionAttributeValues={":before": {"N": "1"}, ":after": {"N": "2"}},
                 )
-            except tables.exceptions.ConditionalCheckFailedException:
+            except lost:
                 return False
             return True
 
@@ -179,6 +182,132 @@ def test_ec2_lives_by_the_clock_that_jumps(moto):
     run("one")
     (reservation,) = client("ec2").describe_instances()["Reservations"]
     assert reservation["Instances"][0]["LaunchTime"] == later
+
+
+# stacks
+
+
+TEMPLATE = 'Resources: {Queue: {Type: "AWS::SQS::Queue"}}'
+
+
+def stack(token, template=TEMPLATE, name="web", **more):
+    """Create a stack under a client token, and return its id."""
+    answer = client("cloudformation").create_stack(
+        StackName=name, TemplateBody=template, ClientRequestToken=token, **more
+    )
+    return answer["StackId"]
+
+
+def test_a_stack_is_made_once_by_its_token(moto):
+    """A launcher that crashed repeats its call; the token is in what the stack says of itself."""
+    made = stack("one")
+    assert stack("one") == made
+    (shown,) = client("cloudformation").describe_stacks()["Stacks"]
+    assert shown["StackId"] == made
+    events = client("cloudformation").describe_stack_events(StackName=made)["StackEvents"]
+    assert {event["ClientRequestToken"] for event in events} == {"one"}
+
+
+@pytest.mark.parametrize(
+    ("token", "more", "code"),
+    [
+        ("one", {"Tags": [{"Key": "a", "Value": "b"}]}, "TokenAlreadyExistsException"),
+        ("two", {}, "AlreadyExistsException"),
+    ],
+)
+def test_a_stack_is_refused_where_the_name_is_taken_by_another(moto, token, more, code):
+    """AWS refuses it, so a plan that changed under its token must not pass here either."""
+    stack("one")
+    with pytest.raises(ClientError, match=f"\\({code}\\)"):
+        stack(token, **more)
+
+
+def test_a_name_is_free_when_its_stack_is_deleted(moto):
+    """So what failed is put on record before it is deleted: the same call would make it anew."""
+    made = stack("one")
+    for _ in range(2):
+        client("cloudformation").delete_stack(StackName=made)
+    (gone,) = client("cloudformation").describe_stacks(StackName=made)["Stacks"]
+    assert gone["StackStatus"] == "DELETE_COMPLETE"
+    assert gone["DeletionTime"] >= gone["CreationTime"]
+    assert stack("one") != made
+
+
+def test_rights_are_made_only_with_a_capability(moto):
+    """A capability that a plan leaves out is missed here as on AWS."""
+    role = 'Resources: {R: {Type: "AWS::IAM::Role", Properties: {AssumeRolePolicyDocument: {}}}}'
+    with pytest.raises(ClientError, match="InsufficientCapabilities"):
+        stack("one", role)
+    assert stack("one", role, Capabilities=["CAPABILITY_IAM"])
+
+
+def test_a_stack_whose_resource_is_refused_rolls_back(moto):
+    """Stock moto fails the call itself, and leaves half of the stack behind."""
+    made = stack(
+        "one",
+        'Resources: {Queue: {Type: "AWS::SQS::Queue"}, Net: {Type: "AWS::EC2::Subnet", '
+        "Properties: {VpcId: vpc-0123456789abcdef0, CidrBlock: 10.0.0.0/24}}}",
+    )
+    (shown,) = client("cloudformation").describe_stacks(StackName=made)["Stacks"]
+    assert shown["StackStatus"] == "ROLLBACK_COMPLETE"
+    events = client("cloudformation").describe_stack_events(StackName=made)["StackEvents"]
+    assert [(one["LogicalResourceId"], one["ResourceStatus"]) for one in reversed(events)] == [
+        ("web", "CREATE_IN_PROGRESS"),
+        ("Net", "CREATE_FAILED"),
+        ("web", "ROLLBACK_IN_PROGRESS"),
+        ("web", "ROLLBACK_COMPLETE"),
+    ]
+    assert "vpc-0123456789abcdef0" in events[2]["ResourceStatusReason"]
+    assert "QueueUrls" not in client("sqs").list_queues()
+
+
+# executions
+
+
+@pytest.fixture
+def machine(moto):
+    """A state machine with two versions."""
+    states = client("stepfunctions")
+    made = states.create_state_machine(
+        name="nightly", definition="{}", roleArn="arn:aws:iam::123456789012:role/x", publish=True
+    )
+    states.update_state_machine(
+        stateMachineArn=made["stateMachineArn"], definition='{"Comment": "two"}', publish=True
+    )
+    return made["stateMachineArn"]
+
+
+def test_versions_are_listed_newest_first(machine):
+    """That is how a plan comes to name one."""
+    found = client("stepfunctions").list_state_machine_versions(stateMachineArn=machine)
+    arns = [one["stateMachineVersionArn"] for one in found["stateMachineVersions"]]
+    assert arns == [f"{machine}:2", f"{machine}:1"]
+
+
+def test_an_execution_of_a_version_tells_it_and_its_name_is_taken(machine):
+    """The same name and input gives it while it runs, and nothing else ever does."""
+    states = client("stepfunctions")
+    asked = {"stateMachineArn": f"{machine}:1", "name": "one", "input": "{}"}
+    arn = states.start_execution(**asked)["executionArn"]
+    assert arn == f"{machine.replace('stateMachine', 'execution')}:one"
+    assert states.start_execution(**asked)["executionArn"] == arn
+    assert states.describe_execution(executionArn=arn)["stateMachineVersionArn"] == f"{machine}:1"
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        states.start_execution(**{**asked, "input": "[]"})
+    states.stop_execution(executionArn=arn)
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        states.start_execution(**asked)
+
+
+def test_stacks_and_executions_live_by_the_clock_that_jumps(machine):
+    """What they cost is reckoned from when they began."""
+    later = datetime(2031, 1, 1, tzinfo=UTC)
+    moto_faithful.hooks.now = lambda: later
+    states = client("stepfunctions")
+    arn = states.start_execution(stateMachineArn=machine)["executionArn"]
+    assert states.describe_execution(executionArn=arn)["startDate"] == later
+    (shown,) = client("cloudformation").describe_stacks(StackName=stack("one"))["Stacks"]
+    assert shown["CreationTime"] == later
 
 
 def seen(instance):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,15 @@ def test_zip_holds_nothing_else(names: list[str]) -> None:
     assert not [
         name for name in names if "__pycache__" in name or name.endswith(".pyc") or name.startswith(".")
     ]
+
+
+def test_zip_keeps_what_packages_say_of_themselves(package: packaged.Package) -> None:
+    """An engine of one's own is found by its entry point, which stands in the dist-info of its package."""
+    found = list(metadata.Distribution.discover(path=[str(package.zip)]))
+    names = {one.metadata["Name"].lower() for one in found}
+    assert {"boto3", "pyyaml", "jinja2"} <= names
+    (jinja,) = [one for one in found if one.metadata["Name"].lower() == "jinja2"]
+    assert [one.group for one in jinja.entry_points] == ["babel.extractors"]
 
 
 def test_zip_is_for_the_processor_that_the_template_asks_for(

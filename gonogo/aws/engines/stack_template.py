@@ -72,6 +72,13 @@ def read(text: str) -> StackTemplate:
     Raises:
         TemplateError: it is too large, cannot be read, says a thing twice, or names what may change unseen.
     """
+    try:
+        return _read(text)
+    except RecursionError:
+        raise TemplateError("is nested too deeply") from None
+
+
+def _read(text: str) -> StackTemplate:
     size = len(text.encode())
     if size > LARGEST_STACK:
         raise TemplateError(f"has {size:,} bytes; CloudFormation takes {LARGEST_STACK:,}")
