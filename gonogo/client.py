@@ -373,7 +373,9 @@ class Client:
         asked = _given(month=month, cost_center=cost_center, cursor=cursor)
         return self._ask("GET", "v1/usage/summary", params=asked)
 
-    def monthly_report(self, name: str, month: str, *, cursor: str | None = None, limit: int | None = None) -> Json:
+    def monthly_report(
+        self, name: str, month: str, *, cursor: str | None = None, limit: int | None = None
+    ) -> Json:
         """Return a part of a report of a month; there may be more while there is a cursor."""
         asked = _given(month=month, cursor=cursor, limit=limit)
         return self._ask("GET", f"v1/reports/{checked_id(name)}", params=asked)
