@@ -22,6 +22,8 @@ ENDLESS = timedelta(days=3650)
 """As how long a lease without an end counts, in hours and in money; it is also the longest that ends."""
 _END = r"$(?!\n)"
 """The end of a text in Python and ECMA-262 alike: the API's description holds these patterns too."""
+LEAST_WARNING = timedelta(minutes=15)
+"""A mail that fails is tried again after minutes: who is warned later than that may as well not be."""
 _ROLE = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}" + _END
 
 
@@ -114,7 +116,8 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
 class Lease(msgspec.Struct, frozen=True):
     """How long a launch of a template may run: what it gets unless it asks, and the most it may ask for.
 
-    `warn` is how long before the end it is told; without it, a tenth of the lease, at most three days.
+    `warn` is how long before the end it is told; without it, a tenth of the lease, at least a quarter of an hour
+    (half of a lease that is shorter than twice that) and at most three days.
     """
 
     default: str
@@ -309,7 +312,9 @@ def lease_length(lease: str) -> timedelta:
 def warning(lease: str, warn: str | None) -> timedelta:
     """Return how long before the end of a lease it is told that it ends."""
     length = lease_length(lease)
-    return min(duration.parse(warn), length) if warn is not None else min(length / 10, timedelta(days=3))
+    if warn is not None:
+        return min(duration.parse(warn), length)
+    return min(max(length / 10, LEAST_WARNING), timedelta(days=3), length / 2)
 
 
 def fill(spec: Any, parameters: Mapping[str, Any]) -> Any:

@@ -273,7 +273,7 @@ def _launch(outside: Outside, item: Launch) -> None:
         if command is None:
             return
         before, item = item, _taken_back(outside, item.plan, _record(outside, item, command), made)
-        if (item.choice, item.undo) == (before.choice, before.undo):
+        if (item.attempt, item.choice, item.undo) == (before.attempt, before.choice, before.undo):
             return  # it is being made, and its alarm gives the cue again; or it is over
 
 

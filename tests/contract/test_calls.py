@@ -185,12 +185,12 @@ def test_lists(world: World) -> None:
 
 
 def test_launching(world: World) -> None:
-    """The launch and policy; claimed, launched, recorded: two conditional updates around the one call that counts."""
+    """Launch, policy and the place's watch; claimed, launched, recorded: two updates around the call that counts."""
     launch = world.ask()
     world.decide(launch, "lead", "lead")
     cleared = cued(world, launch["id"], "launch.cleared")
     asked = asked_by(cleared)
-    assert asked.counts == {"GetItem": 2, "RunInstances": 1, "UpdateItem": 2}
+    assert asked.counts == {"GetItem": 3, "RunInstances": 1, "UpdateItem": 2}
     assert [name for name, _ in asked.calls][-3:] == ["UpdateItem", "RunInstances", "UpdateItem"]
     assert all("ConditionExpression" in one for one in asked.writes)
     assert asked_by(cleared).counts == {"GetItem": 1}
