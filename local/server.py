@@ -15,6 +15,7 @@ from chalice.local import (
     CustomLocalChalice,
     LocalChalice,
     LocalDevServer,
+    LocalGatewayException,
     ThreadedHTTPServer,
 )
 
@@ -70,6 +71,10 @@ class Handler(ChaliceRequestHandler):
         if len(length) > len(str(BODY_LIMIT)) or int(length) > BODY_LIMIT:
             return problem(413, "too-large", "The body is too large", f"It is at most {BODY_LIMIT} bytes.")
         return None
+
+    def _send_error_response(self, _error: LocalGatewayException) -> None:
+        """Answer what no route is asked about as infra/template.yaml has the gateway answer it."""
+        self._send(problem(404, "not-found", "Not Found", "There is no such path, or it has no such method."))
 
     def _send(self, reply: Reply) -> None:
         headers = {"Content-Type": reply.content_type, **SECURITY_HEADERS, **reply.headers}

@@ -33,7 +33,7 @@ LAYERS = {
         "gonogo.ports",
         "gonogo.core",
     ),
-    "infra": ("infra", "gonogo.core", "functions.openapi"),
+    "infra": ("infra", "app", "gonogo.core", "functions.openapi"),
 }
 """Each room, and what of ours it may import; `gonogo` alone is the version, which all may."""
 

@@ -20,7 +20,7 @@ NEVER = "never"
 """The lease of what may run without an end, where its template allows that."""
 ENDLESS = timedelta(days=3650)
 """As how long a lease without an end counts, in hours and in money; it is also the longest that ends."""
-_ROLE = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}\Z"
+_ROLE = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}$(?!\n)"
 
 
 class Unit(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     role: Annotated[str, Meta(pattern=_ROLE)]
     observer: Annotated[str, Meta(pattern=_ROLE)]
-    external_id: Annotated[str, Meta(pattern=r"^[\w+=,.@:/-]{2,1224}\Z")]
+    external_id: Annotated[str, Meta(pattern=r"^[\w+=,.@:/-]{2,1224}$(?!\n)")]
 
     @property
     def number(self) -> str:
