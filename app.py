@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from chalice import Chalice
@@ -35,18 +35,19 @@ class Switchboard(Chalice):
         super().__init__(app_name=app_name)
         self.actions: dict[tuple[str, str], str] = {}
 
-    def route(self, path: str, *, action: str, methods: list[str], **more: Any) -> Callable[..., Any]:
+    def route(
+        self, path: str, *, action: str = "", methods: Sequence[str] = ("GET",), **more: Any
+    ) -> Callable[..., Any]:
         """Register a route under its action.
 
         Raises:
-            ValueError: there is no such action, or it is none for the method: what only reads is GET, and GET
-                only reads.
+            ValueError: there is none, or it is none for the method: what only reads is GET, and GET only reads.
         """
         for method in methods:
             if action not in ACTIONS or (method == "GET") != (action in READING):
                 raise ValueError(f"{method} {path}: {action!r} is no action of this method")
             self.actions[method, path] = action
-        registered: Callable[..., Any] = super().route(path, methods=methods, **more)
+        registered: Callable[..., Any] = super().route(path, methods=list(methods), **more)
         return registered
 
     def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:

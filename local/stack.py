@@ -28,7 +28,6 @@ PSEUDO: Final[Mapping[str, str]] = {
 
 LEFT_OUT: Final = frozenset(
     {
-        "AWS::ApiGateway::GatewayResponse",  # local/server.py plays them
         "AWS::CloudWatch::Alarm",
         "AWS::CloudWatch::CompositeAlarm",
         "AWS::CloudWatch::Dashboard",

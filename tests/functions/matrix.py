@@ -64,7 +64,9 @@ class Bearers:
         """Make the world believe one issuer's signatures and no others."""
         self._good, self._bad = issuers.Issuer(world.clock), issuers.Issuer(world.clock)
         names = {name for name in NAMES.values() if name is not None}
-        people = {name: Person(name=name, issuer=ISSUER, subject=name) for name in (*names, "finance")}
+        people = {
+            name: Person(name=name, issuer=ISSUER, subject=name) for name in (*names, "finance", "everything")
+        }
         self._good.people = self._bad.people = people
         trusted = Issuer(issuer=ISSUER, audience=issuers.AUDIENCE, keys=self._good.jwks())
         world.gonogo.identity = Oidc([trusted])

@@ -85,16 +85,21 @@ def test_a_route_without_a_fitting_action_does_not_start(method: str, action: st
     board = app.Switchboard("other")
     with pytest.raises(ValueError, match="is no action of this method"):
         board.route("/x", methods=[method], action=action)
-    with pytest.raises(TypeError, match="action"):
-        board.route("/x", methods=[method])  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="is no action of this method"):
+        board.route("/x", methods=[method])
     assert board.routes == {}
 
 
 def test_a_room_that_forgets_to_ask_who_is_there_is_still_shut() -> None:
     """Where somebody must be signed in, a request without a bearer never reaches the room."""
     board = app.Switchboard("other")
-    reached = []
-    board.route("/x", methods=["GET"], action="read")(lambda: reached.append(1) or {})  # type: ignore[func-returns-value]
+    reached: list[int] = []
+
+    def room() -> dict[str, int]:
+        reached.append(1)
+        return {}
+
+    board.route("/x", methods=["GET"], action="read")(room)
     event = {
         "requestContext": {"httpMethod": "GET", "resourcePath": "/x", "identity": {}, "path": "/x"},
         "headers": {},

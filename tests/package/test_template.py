@@ -312,8 +312,9 @@ def test_each_function_is_told_only_what_it_needs(template: dict[str, Any]) -> N
 
 def test_the_gateway_answers_as_we_do(template: dict[str, Any]) -> None:
     """What never reaches a function carries the same headers, and says nothing that was sent (a bearer, say)."""
-    answers = of_type(template, "AWS::ApiGateway::GatewayResponse")
-    assert {one["ResponseType"] for one in answers.values()} >= {
+    (api,) = of_type(template, "AWS::Serverless::Api").values()
+    answers = api["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
+    assert set(answers) >= {
         "DEFAULT_4XX",
         "DEFAULT_5XX",
         "MISSING_AUTHENTICATION_TOKEN",
@@ -325,11 +326,11 @@ def test_the_gateway_answers_as_we_do(template: dict[str, Any]) -> None:
     for name, one in answers.items():
         said = {
             key.removeprefix("gatewayresponse.header."): value
-            for key, value in one["ResponseParameters"].items()
+            for key, value in one["responseParameters"].items()
         }
         assert said.items() >= {key: f"'{value}'" for key, value in wanted.items()}.items(), name
         assert not any("'" in value[1:-1] for value in said.values())
-        (text,) = one["ResponseTemplates"].values()
+        (text,) = one["responseTemplates"].values()
         assert "$" not in text
         assert json.loads(text)["type"].startswith("urn:gonogo:problem:")
-        assert str(json.loads(text).get("status")) in (one.get("StatusCode"), "None")
+        assert str(json.loads(text).get("status")) in (one.get("statusCode"), "None")
