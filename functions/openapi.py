@@ -245,6 +245,9 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 
+_ANYTHING: dict[str, Any] = {"in": "path", "required": True, "schema": {"type": "string"}}
+
+
 def document() -> dict[str, Any]:
     """Return the OpenAPI document."""
     shapes = [shape for one in OPERATIONS for shape in (one.body, one.answer) if shape not in (None, dict)]
@@ -299,6 +302,8 @@ def _operation(one: Operation) -> dict[str, Any]:
             if one.answer is not None
             else {"text/html": {}},
         }
+    if one.answer is None and "415" in made["responses"]:  # by the gateway's adapter, before there is a page
+        made["responses"]["415"]["content"]["application/problem+json"] = {"schema": _ref(bodies.Problem)}
     return made
 
 
@@ -324,7 +329,10 @@ def _problems(one: Operation) -> list[int]:
 
 
 def _parameters(one: Operation) -> Iterator[dict[str, Any]]:
-    for name in (*(["id"] if "{id}" in one.path else []), *one.query, *one.headers):
+    if "{id}" in one.path:
+        # a page shows the same whatever stands there
+        yield {"name": "id", **(_PARAMETERS["id"] if one.answer is not None else _ANYTHING)}
+    for name in (*one.query, *one.headers):
         yield {"name": name, **_PARAMETERS[name]}
 
 
