@@ -9,6 +9,8 @@ PYTHON ?=
 WORKERS ?= 2
 STEPS ?= 1000000
 LIVES ?= 10000
+FORGED ?= 1000000
+GENERATED ?= 600
 BIN := .venv/bin
 CODE := app.py bench examples functions gonogo infra local tests
 pytest = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
@@ -66,6 +68,11 @@ nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in 
 	@$(install) test
 	@GONOGO_STEPS=$(STEPS) GONOGO_LIVES=$(LIVES) $(pytest) tests/core/test_machine.py tests/service/test_ledger.py
 
+.PHONY: soak
+soak: ## Try hostile input at length (FORGED=1000000 tokens, every field, GENERATED=600 seconds)
+	@$(install) test
+	@GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile
+
 .PHONY: bench
 bench: ## Print the table of numbers that gonogo holds itself to
 	@$(install) local
@@ -78,6 +85,6 @@ package: ## Build what is deployed: the zip and its CloudFormation template
 
 .PHONY: clean
 clean: ## Remove all that was made here, .venv included
-	@rm -rf .venv .venv-ministack .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	@rm -rf .venv .venv-ministack .venv-schemathesis .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	@rm -rf .chalice/deployments
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -33,7 +33,7 @@ class Scanner(BaseHTTPRequestHandler):
         body = self.rfile.read(min(int(self.headers.get("Content-Length", "0")), LARGEST))
         try:
             told = Webhook(SECRET).verify(body, {name.lower(): value for name, value in self.headers.items()})
-        except WebhookVerificationError:
+        except (WebhookVerificationError, ValueError):  # ValueError: what should be base64 is none
             self.answer(401)
             return
         self.answer(204)

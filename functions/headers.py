@@ -36,6 +36,24 @@ SECURITY_HEADERS: Mapping[str, str] = MappingProxyType(
 """What every answer carries that is no page."""
 
 
+def from_elsewhere(headers: Mapping[str, str], public_url: str) -> bool:
+    """Tell whether a browser sends this form from a page that is none of ours; `headers` has lower-case names.
+
+    Our own form is `same-origin`; `none` is a person's own doing, such as a reload (Fetch Metadata, 2.1). Our
+    pages send no referrer, and then a browser says `Origin: null` (Fetch, 3.2), which says nothing: it counts
+    only beside a `Sec-Fetch-Site` that does. Who sends neither is no browser that could be led here.
+    """
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site not in (None, "same-origin", "none"):
+        return True
+    if origin is None:
+        return False
+    if origin == "null":
+        return site is None
+    sender = urlsplit(origin).netloc
+    return not sender or sender not in (headers.get("host"), urlsplit(public_url).netloc)
+
+
 def page_headers(*, style: str, script: str | None = None) -> dict[str, str]:
     """Return the headers of a page with this inline style and at most this inline script, and no other."""
     allowed = {**_CLOSED, "form-action": "'self'", "style-src": _hash(style)}

@@ -48,7 +48,7 @@ def render(notice: Notice, sender: str) -> bytes:
     message = EmailMessage(policy=SMTP)
     message["From"] = _address(sender_name or "gonogo", sender_address)
     message["To"] = _address(notice.person.name, notice.person.mail or "")
-    message["Subject"] = subject
+    message["Subject"] = _plain(subject)
     message["Date"] = notice.at
     message["Message-ID"] = f"<{notice.id}@{sender_address.rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
@@ -57,6 +57,15 @@ def render(notice: Notice, sender: str) -> bytes:
     message.add_alternative(html.render(told, subject=subject), subtype="html", cte="quoted-printable")
     message.set_boundary(_boundary(notice.id))
     return message.as_bytes()
+
+
+def _plain(text: str) -> str:
+    """Return a text for a header that no reader takes for an encoded word (RFC 2047, 2).
+
+    Python decodes those when a header is set, and writes what they hide as it is: line feeds too, and with them
+    headers of a stranger's (CVE-2024-6923).
+    """
+    return text.replace("=?", "= ?")
 
 
 def _told(notice: Notice, people: Mapping[Actor, Person]) -> dict[str, Any]:
@@ -131,7 +140,7 @@ def _changes(notice: Notice, data: Mapping[str, Any]) -> list[Differs]:
 
 def _address(name: str, address: str) -> Address:
     try:
-        return Address(wording.visible(name), addr_spec=address)
+        return Address(_plain(wording.visible(name)), addr_spec=address)
     except (MessageError, ValueError, IndexError) as error:
         raise RefusedError("BadAddress", f"{address!r} is no mail address: {error}") from error
 

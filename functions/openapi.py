@@ -324,6 +324,9 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 
+_ANYTHING: dict[str, Any] = {"in": "path", "required": True, "schema": {"type": "string"}}
+
+
 def document() -> dict[str, Any]:
     """Return the OpenAPI document."""
     shapes = [shape for one in OPERATIONS for shape in (one.body, one.answer) if shape not in (None, dict)]
@@ -380,6 +383,8 @@ def _operation(one: Operation) -> dict[str, Any]:
             if one.answer is not None or one.path.startswith("/v1")
             else {"text/html": {}},
         }
+    if one.answer is None and "415" in made["responses"]:  # by the gateway's adapter, before there is a page
+        made["responses"]["415"]["content"]["application/problem+json"] = {"schema": _ref(bodies.Problem)}
     return made
 
 
@@ -405,7 +410,10 @@ def _problems(one: Operation) -> list[int]:
 
 
 def _parameters(one: Operation) -> Iterator[dict[str, Any]]:
-    in_path = [name for name in ("id", "name") if f"{{{name}}}" in one.path]
+    if "{id}" in one.path:
+        # a page shows the same whatever stands there
+        yield {"name": "id", **(_PARAMETERS["id"] if one.answer is not None else _ANYTHING)}
+    in_path = [name for name in ("name",) if f"{{{name}}}" in one.path]
     for name in (*in_path, *one.query, *one.headers):
         yield {"name": name, **_PARAMETERS[name]}
 

@@ -19,7 +19,7 @@ from chalice.app import Response
 
 from functions import problem, wording
 from functions.bodies import Text
-from functions.headers import page_headers
+from functions.headers import from_elsewhere, page_headers
 from functions.rendering import inline, templates
 from gonogo.bootstrap import gonogo
 from gonogo.core import duration, errors, plan, token
@@ -130,7 +130,7 @@ def _fields(request: Request) -> dict[str, str]:
     Raises:
         _NotOurFormError: another site sent it, or it is of another type, too large, or otherwise not ours.
     """
-    if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+    if from_elsewhere(request.headers, gonogo().public_url):
         raise _NotOurFormError(
             HTTPStatus.FORBIDDEN, "It came from another site. Open the link that you were sent instead."
         )

@@ -56,6 +56,14 @@ def status_of(error: errors.GonogoError) -> tuple[HTTPStatus, str, str]:
     return HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "This is our fault"
 
 
+LONGEST, LONGEST_FAULT, MOST_FAULTS = 2000, 500, 50
+"""Characters of a problem and of each fault, and how many faults are told: what was sent may be in them."""
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
 def response(
     status: int, slug: str, title: str, detail: str, faults: tuple[errors.Fault, ...] = ()
 ) -> Response:
@@ -64,8 +72,11 @@ def response(
         type=f"urn:gonogo:problem:{slug}",
         title=title,
         status=status,
-        detail=detail,
-        errors=tuple(FaultView(one.pointer, one.rule, one.detail) for one in faults),
+        detail=_cut(detail, LONGEST),
+        errors=tuple(
+            FaultView(_cut(one.pointer, LONGEST_FAULT), one.rule, _cut(one.detail, LONGEST_FAULT))
+            for one in faults[:MOST_FAULTS]
+        ),
     )
     headers: dict[str, Any] = {**SECURITY_HEADERS, "Content-Type": "application/problem+json"}
     if status == HTTPStatus.UNAUTHORIZED:

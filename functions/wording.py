@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,6 +17,7 @@ from gonogo.core.launch import Launch
 from gonogo.core.lease import Extension, extension_of
 from gonogo.core.plan import LEASE_ENGINE, NEVER, POLICY_ENGINE, Plan, Question, cost_of
 from gonogo.core.states import State
+from gonogo.core.unseen import is_unseen
 
 VERDICTS = {"approve": "GO", "reject": "NO-GO", "revoke": "REVOKE"}
 """What people read and type for a verdict."""
@@ -88,32 +88,12 @@ _UNITS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-_IGNORABLE = (
-    (0x034F, 0x034F),
-    (0x115F, 0x1160),
-    (0x17B4, 0x17B5),
-    (0x180B, 0x180F),
-    (0x2800, 0x2800),
-    (0x3164, 0x3164),
-    (0xFE00, 0xFE0D),
-    (0xFFA0, 0xFFA0),
-    (0xE0100, 0xE01EF),
-)
-"""Characters that draw nothing though their category does not say so (Unicode, Default_Ignorable_Code_Point,
-and the blank Braille pattern). U+FE0E and U+FE0F, which only choose how a sign is drawn, are let through."""
-
 
 def visible(text: str) -> str:
     """Return the text on one line with every character that would not be seen written as ⟨U+202E⟩."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(f"⟨U+{ord(one):04X}⟩" if _unseen(one) else one for one in text)
-
-
-def _unseen(character: str) -> bool:
-    code = ord(character)
-    return unicodedata.category(character) in _UNSEEN or any(low <= code <= high for low, high in _IGNORABLE)
+    return "".join(f"⟨U+{ord(one):04X}⟩" if is_unseen(one) else one for one in text)
 
 
 def lines(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Writes the JSON Schema of every event into infra/schemas/, their table into docs/events.md, and docs/states.md."""
+"""Writes the JSON Schema of every event into infra/schemas/, and the tables of docs/: events, states and routes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from gonogo.core import event, states
+from infra import routes
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "infra" / "schemas"
@@ -17,13 +18,14 @@ STATES_MARK = "<!-- made by `make docs` from gonogo/core/states.py; a test holds
 
 
 def files() -> dict[Path, str]:
-    """Return each file that is made from the events, or from the table of states: path to text."""
+    """Return each file that is made from the events, the table of states, or the routes: path to text."""
     made = {
         FOLDER / f"{name}.json": json.dumps(event.schema(kind), indent=2) + "\n"
         for name, kind in sorted(event.ALL.items())
     }
     made[PAGE] = _after(PAGE, MARK, table())
     made[STATES] = _after(STATES, STATES_MARK, states.markdown())
+    made[routes.PAGE] = routes.page()
     return made
 
 
@@ -52,7 +54,7 @@ def main() -> int:
         old.unlink()
     for path, text in made.items():
         path.write_text(text)
-    pages = ", ".join(str(path.relative_to(ROOT)) for path in (PAGE, STATES))
+    pages = ", ".join(str(path.relative_to(ROOT)) for path in (PAGE, STATES, routes.PAGE))
     print(f"{len(event.ALL)} schemas in {FOLDER.relative_to(ROOT)}; {pages}")
     return 0
 

@@ -1,7 +1,7 @@
 """Makes .venv and what else a target of the Makefile needs, once; runs on a bare Python.
 
-`python local/install.py local` is what `make up` needs; `test` adds linters, types, a browser and the second
-engine. Every failure is one sentence, and running it again goes on from there.
+`python local/install.py local` is what `make up` needs; `test` adds linters, types, a browser, the second
+engine and the generator of hostile requests. Every failure is one sentence, and running it again goes on from there.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from pathlib import Path
 HOUSE = Path(__file__).resolve().parent.parent
 VENV = HOUSE / ".venv"
 MINISTACK = HOUSE / ".venv-ministack"
+SCHEMATHESIS = HOUSE / ".venv-schemathesis"
 LISTS = {
     "local": ("requirements.txt", "requirements-local.txt"),
     "test": ("requirements.txt", "requirements-local.txt", "requirements-dev.txt"),
@@ -39,6 +40,11 @@ def main(want: str) -> int:
         install(VENV, LISTS[want], "all that gonogo needs" if want == "local" else "the tools for tests")
         if want == "test":
             install(MINISTACK, ("requirements-ministack.txt",), "the second engine for tests/deployed")
+            install(
+                SCHEMATHESIS,
+                ("requirements-schemathesis.txt",),
+                "the generator of requests for tests/hostile",
+            )
             browser()
     except InstallError as problem:
         print(problem, file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ from chalice.local import (
     CustomLocalChalice,
     LocalChalice,
     LocalDevServer,
+    LocalGatewayException,
     ThreadedHTTPServer,
 )
 
@@ -60,6 +61,19 @@ class Handler(ChaliceRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _guarded  # noqa: N815
 
+    def __getattr__(self, name: str) -> Any:
+        """Have every other method answered in the same way: the base class looks for `do_` and its name."""
+        if name.startswith("do_"):
+            return self._guarded
+        raise AttributeError(name)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what is no request at all as a problem like all others; what was sent is not repeated."""
+        del message, explain
+        status = HTTPStatus(code)
+        self.close_connection = True
+        self._send(problem(status, "invalid", status.phrase, status.description or "It is no request."))
+
     def _refused(self) -> Reply | None:
         """Return the answer to a request whose body cannot be read as API Gateway would."""
         if "transfer-encoding" in self.headers:
@@ -70,6 +84,10 @@ class Handler(ChaliceRequestHandler):
         if len(length) > len(str(BODY_LIMIT)) or int(length) > BODY_LIMIT:
             return problem(413, "too-large", "The body is too large", f"It is at most {BODY_LIMIT} bytes.")
         return None
+
+    def _send_error_response(self, _error: LocalGatewayException) -> None:
+        """Answer what no route is asked about as infra/template.yaml has the gateway answer it."""
+        self._send(problem(404, "not-found", "Not Found", "There is no such path, or it has no such method."))
 
     def _send(self, reply: Reply) -> None:
         headers = {"Content-Type": reply.content_type, **SECURITY_HEADERS, **reply.headers}

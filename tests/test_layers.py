@@ -33,7 +33,7 @@ LAYERS = {
         "gonogo.ports",
         "gonogo.core",
     ),
-    "infra": ("infra", "gonogo.core", "functions.openapi"),
+    "infra": ("infra", "app", "gonogo.core", "functions.openapi"),
 }
 """Each room, and what of ours it may import; `gonogo` alone is the version, which all may."""
 
@@ -41,7 +41,7 @@ OURS = ("app", "bench", "examples", "functions", "gonogo", "infra", "local", "te
 
 CORE_MAY_IMPORT = {
     "__future__", "base64", "collections", "contextlib", "dataclasses", "datetime", "decimal", "enum",
-    "functools", "hashlib", "itertools", "json", "re", "tomllib", "types", "typing", "zlib", "zoneinfo",
+    "functools", "hashlib", "itertools", "json", "re", "tomllib", "types", "typing", "unicodedata", "zlib", "zoneinfo",
     "cedarpy", "jsonschema_rs", "msgspec", "rfc8785",
 }  # fmt: skip
 

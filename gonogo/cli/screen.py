@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,9 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gonogo.client import ClientError, ProblemError
+from gonogo.core.unseen import is_unseen
 
-HIDDEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
-"""General categories (Unicode 15.0, table 4-4) that steer or do not show: escapes, overrides, zero widths."""
 STYLES = {
     "GO": "green",
     "RUNNING": "green",
@@ -33,10 +31,7 @@ STYLES = {
 
 def visible(text: object) -> str:
     r"""Return the text with characters that steer a terminal, or do not show, written as escapes: `\x1b`."""
-    return "".join(
-        one.encode("unicode_escape").decode() if unicodedata.category(one) in HIDDEN else one
-        for one in str(text)
-    )
+    return "".join(one.encode("unicode_escape").decode() if is_unseen(one) else one for one in str(text))
 
 
 def line(text: object, style: str = "") -> Text:

@@ -8,6 +8,8 @@ from gonogo.core.errors import NotAuthenticatedError, NotPermittedError
 from gonogo.core.policy import Principal
 from gonogo.ports import Outside
 
+HOW = "Sign in: send Authorization: Bearer and a token of your identity provider."
+
 
 class SignedIn(Principal, frozen=True, kw_only=True):
     """Somebody whose token was verified, and the policy in force then: read once a request."""
@@ -25,9 +27,7 @@ def sign_in(outside: Outside, authorization: str | None) -> SignedIn:
     """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise NotAuthenticatedError(
-            "Sign in: send Authorization: Bearer and a token of your identity provider."
-        )
+        raise NotAuthenticatedError(HOW)
     claims = outside.identity.verify(token, outside.now())
     actor = Actor(claims.issuer, claims.subject)
     bundle = outside.policies.current()

@@ -191,7 +191,8 @@ def test_launching(world: World) -> None:
     cleared = cued(world, launch["id"], "launch.cleared")
     asked = asked_by(cleared)
     assert asked.counts == {"GetItem": 3, "RunInstances": 1, "UpdateItem": 2}
-    assert [name for name, _ in asked.calls][-3:] == ["UpdateItem", "RunInstances", "UpdateItem"]
+    done = [name for name, _ in asked.calls if name != "GetItem"]
+    assert done == ["UpdateItem", "RunInstances", "UpdateItem"]
     assert all("ConditionExpression" in one for one in asked.writes)
     assert asked_by(cleared).counts == {"GetItem": 1}
 

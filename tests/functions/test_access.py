@@ -3,150 +3,128 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 from openapi_spec_validator import validate
 
-from app import app
+import app
 from functions.openapi import document
+from infra import routes
+from infra.routes import Row
+from tests.functions import matrix
 from tests.functions.faults import on_each_call
-from tests.functions.gated import gated
-from tests.functions.policy import ANOTHER_DEVELOPER, person, policy
-from tests.functions.world import ISSUER, Answer, World, example, world
+from tests.functions.matrix import ASK, FILES, each_cell
+from tests.functions.policy import ANOTHER_DEVELOPER, policy
+from tests.functions.world import Answer, World, example, world
 
-PEOPLE = (None, "nobody", "dev", "lead", "finance", "ops", "eve")
-"""Nobody signed in; a valid token of somebody whom policy does not know; the requester; and all others."""
-
-KNOWN = (401, 403, 200, 200, 200, 200, 200)
-"""A route for everybody whom policy knows."""
-OPEN = (200,) * 7
-"""A route for everybody."""
-BEGUN_ONLY = (401, 403, 409, 403, 403, 409, 403)
-"""A change of what runs: the requester's and the operator's, and here it does not run yet."""
-
-MATRIX: dict[tuple[str, str], tuple[int, ...]] = {
-    ("POST", "/v1/launches"): (401, 403, 201, 403, 403, 201, 201),
-    ("GET", "/v1/launches"): KNOWN,
-    ("GET", "/v1/launches/{id}"): KNOWN,
-    ("GET", "/v1/launches/{id}/events"): KNOWN,
-    ("POST", "/v1/launches/{id}/decisions"): (401, 403, 403, 200, 403, 403, 403),
-    ("POST", "/v1/launches/{id}/notes"): (401, 403, 403, 409, 403, 403, 403),
-    ("POST", "/v1/launches/{id}/amend"): (401, 403, 200, 403, 403, 403, 403),
-    ("POST", "/v1/launches/{id}/offers"): (401, 403, 403, 200, 403, 403, 403),
-    ("POST", "/v1/launches/{id}/accept"): (401, 403, 404, 403, 403, 403, 403),
-    ("GET", "/v1/launches/{id}/why"): KNOWN,
-    ("GET", "/v1/launches/{id}/diff"): (401, 403, 404, 404, 404, 404, 404),
-    ("POST", "/v1/launches/{id}/cancel"): (401, 403, 200, 403, 403, 403, 403),
-    ("POST", "/v1/launches/{id}/retry"): (401, 403, 409, 403, 403, 403, 403),
-    ("POST", "/v1/launches/{id}/stop"): BEGUN_ONLY,
-    ("POST", "/v1/launches/{id}/start"): BEGUN_ONLY,
-    ("POST", "/v1/launches/{id}/terminate"): BEGUN_ONLY,
-    ("POST", "/v1/launches/{id}/extend"): BEGUN_ONLY,
-    ("POST", "/v1/launches/{id}/report"): (401, 403, 403, 403, 403, 403, 403),
-    ("POST", "/v1/decisions"): (404,) * 7,
-    ("GET", "/v1/usage"): KNOWN,
-    ("GET", "/v1/usage/summary"): KNOWN,
-    ("GET", "/v1/usage/chart"): KNOWN,
-    ("GET", "/v1/reports/{name}"): KNOWN,
-    ("GET", "/v1/inbox"): KNOWN,
-    ("GET", "/v1/templates"): KNOWN,
-    ("GET", "/v1/policy"): KNOWN,
-    ("PUT", "/v1/policy"): (401, 403, 403, 403, 403, 202, 403),
-    ("PUT", "/v1/delegation"): (401, 403, 200, 200, 200, 200, 200),
-    ("GET", "/v1/delegation"): (401, 403, 200, 200, 200, 200, 200),
-    ("DELETE", "/v1/delegation"): (401, 403, 200, 200, 200, 200, 200),
-    ("GET", "/healthz"): OPEN,
-    ("GET", "/openapi.json"): OPEN,
-    ("GET", "/decide"): OPEN,
-    ("POST", "/decide"): (404,) * 7,
-    ("GET", "/launches/{id}"): OPEN,
-    ("GET", "/home"): OPEN,
-    ("GET", "/usage"): OPEN,
-    ("GET", "/"): OPEN,
-}
-"""What each route answers to each of `PEOPLE`, of a launch that dev asked for and that waits for lead."""
-
-Cells = dict[tuple[str, str, str | None], Answer]
-
-ASK = {"template": "web-small", "reason": "a page for the fair", "cost_center": "marketing"}
-
-
-def body_of(path: str, launch: Any) -> Any:
-    """Return a good body for a route."""
-    of_the_gate = {"gate": "lead", "digest": launch["digest"]}
-    bodies: dict[str, Any] = {
-        "/v1/launches": ASK,
-        "/v1/launches/{id}/decisions": {**of_the_gate, "verdict": "approve"},
-        "/v1/launches/{id}/notes": {"gate": "lead", "text": "half done"},
-        "/v1/launches/{id}/amend": {"lease": "7d"},
-        "/v1/launches/{id}/offers": {**of_the_gate, "lease": "7d"},
-        "/v1/launches/{id}/accept": {"digest": "0" * 64},
-        "/v1/launches/{id}/extend": {"until": "2027-01-01T00:00:00Z"},
-        "/v1/launches/{id}/report": {"digest": launch["digest"], "outcome": "started"},
-        "/v1/decisions": {"token": "gng_AAAA", "verdict": "approve"},
-        "/v1/delegation": {"to": {"issuer": ISSUER, "subject": "stand-in"}, "until": "2026-12-01T00:00:00Z"},
-        "/v1/policy": {
-            "files": {**gated(ANOTHER_DEVELOPER), "tests.toml": "# other\n"},
-            "reason": "other",
-        },
-    }
-    return bodies.get(path, {})
-
-
-def call(made: World, method: str, path: str, who: str | None, launch: Any) -> Answer:
-    """Call a route in good form."""
-    url = path.replace("{id}", launch["id"]).replace("{name}", "estimate")
-    if path.startswith(("/v1/usage", "/v1/reports")):
-        url += "?month=2026-11"
-    if (method, path) == ("POST", "/decide"):
-        headers = {"authorization": f"Bearer {who}"} if who else {}
-        return made.form(url, headers, code="gng_AAAA")
-    return made.call(method, url, body_of(path, launch) if method in ("POST", "PUT") else None, who=who)
-
-
-def routes() -> set[tuple[str, str]]:
-    """Return every route that the app has."""
-    return {(method, path) for path, methods in app.routes.items() for method in methods}
+Cells = dict[Row, dict[str, Answer]]
 
 
 @pytest.fixture(scope="module", name="called")
 def every_cell() -> Cells:
-    """Return what each route answered to each person, of a launch that nobody has changed yet."""
-    cells: Cells = {}
-    with world(gated(ANOTHER_DEVELOPER, person("stand-in"))) as made:
-        launch = made.ask()
-        for method, path in MATRIX:
-            for who in PEOPLE:
-                answer = cells[method, path, who] = call(made, method, path, who, launch)
-                if method == "POST" and answer.code < 300:
-                    launch = made.ask()
-    return cells
+    """Return what each route answered to each role, of a launch in the situation that its row names."""
+    with world(FILES) as made:
+        return each_cell(made, list(routes.rows(routes.written())))
 
 
-def test_every_route_is_in_the_table() -> None:
+def each(called: Cells) -> Iterator[tuple[Row, str, Answer]]:
+    """Yield every cell."""
+    for row, cells in called.items():
+        for role, answer in cells.items():
+            yield row, role, answer
+
+
+def test_every_route_has_a_row_and_an_action() -> None:
     """A route that nobody thought about when it was made is open or shut by accident."""
-    assert set(MATRIX) == routes()
+    assert (
+        {(row.method, row.path) for row in routes.written()} == set(matrix.routes()) == set(routes.declared())
+    )
+    for row in routes.written():
+        assert len(row.answers) == len(routes.ROLES), row
+        assert all(one.isdigit() for one in row.answers), f"{row}: say what is expected in docs/routes.md"
 
 
-def test_each_person_gets_what_the_table_says(called: Cells) -> None:
-    """Each route times each person, with nothing left to chance."""
-    found = {route: tuple(called[*route, who].code for who in PEOPLE) for route in MATRIX}
-    assert found == MATRIX
+def test_each_role_gets_what_the_table_says(called: Cells) -> None:
+    """Each route times each role, with nothing left to chance: docs/routes.md says what is expected.
+
+    After a change that is meant, write it with `GOLDEN=write`, and read the difference before a commit.
+    """
+    found = [
+        msgspec.structs.replace(row, answers=tuple(str(cells[role].code) for role in routes.ROLES))
+        for row, cells in called.items()
+    ]
+    if os.environ.get("GOLDEN") == "write":
+        routes.PAGE.write_text(routes.page(found))
+    assert found == routes.written()
+
+
+def test_the_table_is_what_each_action_promises() -> None:
+    """Nobody reads or changes anything without a good token, whatever stands in the table by mistake."""
+    for row in routes.written():
+        action = routes.declared()[row.method, row.path]
+        answers = dict(zip(routes.ROLES, row.answers, strict=True))
+        if action in app.OPEN:
+            assert len(set(row.answers)) == 1, f"{row}: who is not signed in is nobody, whoever they are"
+        else:
+            assert (answers["nobody"], answers["forged"], answers["stranger"]) == ("401", "401", "403"), row
+        if action == "decide":
+            assert (answers["requester"], answers["self"]) == ("403", "403"), row
+
+
+@pytest.mark.parametrize(
+    ("method", "action"),
+    [("GET", "own"), ("POST", "read"), ("POST", "public"), ("POST", ""), ("PUT", "else")],
+)
+def test_a_route_without_a_fitting_action_does_not_start(method: str, action: str) -> None:
+    """What a route lets its caller do is said where it is made, or there is no such route."""
+    board = app.Switchboard("other")
+    with pytest.raises(ValueError, match="is no action of this method"):
+        board.route("/x", methods=[method], action=action)
+    with pytest.raises(ValueError, match="is no action of this method"):
+        board.route("/x", methods=[method])
+    assert board.routes == {}
+
+
+def test_a_room_that_forgets_to_ask_who_is_there_is_still_shut() -> None:
+    """Where somebody must be signed in, a request without a bearer never reaches the room."""
+    board = app.Switchboard("other")
+    reached: list[int] = []
+
+    def room() -> dict[str, int]:
+        reached.append(1)
+        return {}
+
+    board.route("/x", methods=["GET"], action="read")(room)
+    event = {
+        "requestContext": {"httpMethod": "GET", "resourcePath": "/x", "identity": {}, "path": "/x"},
+        "headers": {},
+        "pathParameters": {},
+        "stageVariables": {},
+        "multiValueQueryStringParameters": None,
+        "body": None,
+        "isBase64Encoded": False,
+    }
+    assert Answer(board(event, None)).code == 401
+    assert reached == []
+    assert Answer(board({**event, "headers": {"Authorization": "Bearer x"}}, None)).code == 200
+    assert reached == [1]
 
 
 def test_who_is_refused_hears_why(called: Cells) -> None:
     """401 says how to sign in, 403 says what is missing, and each is a problem of the one shape."""
-    for (_, path, who), answer in called.items():
-        if answer.code >= 400 and path != "/decide":
+    for row, role, answer in each(called):
+        if answer.code >= 400 and not matrix.takes_a_form(row.method, row.path):
             assert answer.headers["content-type"] == "application/problem+json"
             assert answer.json.keys() >= {"type", "title", "status", "detail"}
             assert answer.json["detail"]
         if answer.code == 401:
             assert answer.headers["www-authenticate"].startswith("Bearer")
-        if who == "nobody" and answer.code == 403:
+        if role == "stranger" and answer.code == 403:
             assert "knows nobody" in answer.json["detail"]
 
 
@@ -173,7 +151,7 @@ def assert_safe(answer: Answer) -> None:
 
 def test_every_answer_carries_the_headers(called: Cells) -> None:
     """Pages, JSON, and refusals of whichever layer: one set of headers."""
-    for answer in called.values():
+    for _, _, answer in each(called):
         assert_safe(answer)
 
 
@@ -185,9 +163,59 @@ def test_refusals_of_the_framework_carry_them_too(world: World) -> None:
         413: world.call("POST", "/v1/launches", who="dev", raw=b"x" * 300_000),
         400: world.call("POST", "/v1/launches", who="dev", raw=b"["),
     }
+    assert set(refusals[405].headers["allow"].split(", ")) == {"GET", "POST"}
     for code, answer in refusals.items():
         assert (answer.code, answer.headers["content-type"]) == (code, "application/problem+json")
         assert_safe(answer)
+
+
+FROM_ELSEWHERE = (
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+    {"sec-fetch-site": "else"},
+    {"sec-fetch-site": ""},
+    {"origin": "https://elsewhere.example"},
+    {"origin": "http://gonogo.test.elsewhere.example"},
+    {"origin": "http://gonogo.test:81"},
+    {"origin": "null"},
+    {"origin": ""},
+    {"origin": "gonogo.test"},
+    {"origin": "https://elsewhere.example", "sec-fetch-site": "same-origin"},
+    {"origin": "http://gonogo.test", "sec-fetch-site": "cross-site"},
+    {"origin": "null", "sec-fetch-site": "cross-site"},
+)
+FROM_HERE: tuple[dict[str, str], ...] = (
+    {},
+    {"sec-fetch-site": "same-origin"},
+    {"sec-fetch-site": "none"},
+    {"origin": "http://gonogo.test"},
+    {"origin": "null", "sec-fetch-site": "same-origin"},
+    {"origin": "http://gonogo.test", "sec-fetch-site": "same-origin"},
+)
+
+
+def test_no_form_is_taken_from_another_site(world: World) -> None:
+    """A page elsewhere that knows a code could have it decided by whoever comes along, with their address.
+
+    `Origin: null` comes from a page without a referrer, as ours are, and from any that hides where it is.
+    """
+    launch = world.ask()
+    code = matrix.code_of(world, launch)
+    sent = {"code": code, "digest": launch["digest"], "answer": "GO"}
+    forms = [(method, path) for method, path in matrix.routes() if matrix.takes_a_form(method, path)]
+    assert forms
+    for _, path in forms:
+        before = world.rows()
+        for headers in FROM_ELSEWHERE:
+            for fields in ({"code": code}, sent):
+                refused = world.form(path, {"host": "gonogo.test", **headers}, **fields)
+                assert refused.code == 403, (path, headers)
+                assert launch["id"] not in refused.text
+                assert_safe(refused)
+        assert world.rows() == before
+        for headers in FROM_HERE:
+            taken = world.form(path, {"host": "gonogo.test", **headers}, **sent)
+            assert taken.code != 403, (path, headers)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
@@ -197,7 +225,7 @@ def test_what_only_reads_changes_nothing(world: World, method: str) -> None:
     world.settle()
     code = world.token("lead")
     before, mails = world.rows(), len(world.mails())
-    for path in [*app.routes, "/decide?" + code, f"/decide?code={code}&answer=GO"]:
+    for path in [*app.app.routes, "/decide?" + code, f"/decide?code={code}&answer=GO"]:
         for who in (None, "lead"):
             for _ in range(10):
                 answer = world.call(method, path.replace("{id}", launch["id"]), who=who)
@@ -342,17 +370,17 @@ def test_the_policy_is_shown_without_addresses(world: World) -> None:
 
 def test_the_description_names_every_route_and_no_other(called: Cells) -> None:
     """Who writes a client from the description misses nothing, and calls nothing that is not there."""
-    described = called["GET", "/openapi.json", None].json
+    described = next(answer for row, _, answer in each(called) if row.path == "/openapi.json").json
     assert {
         (method.upper(), path) for path, methods in described["paths"].items() for method in methods
-    } == routes()
+    } == set(matrix.routes())
 
 
 def test_the_description_is_openapi(called: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
     """Generators of clients take it as it is."""
     # openapi-spec-validator 0.9 calls a function that jsonschema-rs has under no such name
     monkeypatch.setenv("OPENAPI_SPEC_VALIDATOR_SCHEMA_VALIDATOR_BACKEND", "jsonschema")
-    validate(called["GET", "/openapi.json", None].json)
+    validate(next(answer for row, _, answer in each(called) if row.path == "/openapi.json").json)
 
 
 def schema_for(method: str, path: str, status: int) -> Any:
@@ -369,8 +397,8 @@ def schema_for(method: str, path: str, status: int) -> Any:
 
 def test_every_answer_is_as_described(called: Cells) -> None:
     """Each status of each route is in the description, and each body is of the type that is given there."""
-    for (method, path, who), answer in called.items():
-        schema = schema_for(method, path, answer.code)
+    for row, role, answer in each(called):
+        schema = schema_for(row.method, row.path, answer.code)
         if schema is None:
             assert answer.headers["content-type"].startswith(("text/html", "image/svg+xml"))
             continue
@@ -378,9 +406,8 @@ def test_every_answer_is_as_described(called: Cells) -> None:
         name = schema.get("$ref", "").rpartition("/")[2]
         if name:
             assert set(answer.json) <= set(schema["components"]["schemas"][name]["properties"]), (
-                method,
-                path,
-                who,
+                row,
+                role,
             )
 
 

@@ -125,6 +125,17 @@ def test_signs_that_nobody_would_see_are_shown(sign: str) -> None:
             assert shown.join(around) in text
 
 
+def test_no_encoded_word_ends_a_header() -> None:
+    """What a header hides as an encoded word is written out by Python, line feeds and all (CVE-2024-6923)."""
+    hidden = "=?utf-8?q?shop=0D=0ABcc=3A_eve=40example=2Ecom=0D=0A=0D=0A?="
+    launch = notices.asked(name=hidden, requester=notices.ROBOT)
+    raw = mails.render(notices.notice("decide", launch, notices.LEO, on="lead", code=CODE), SENDER)
+    mail = read(raw)
+    assert sorted(mail.keys()) == sorted(mailed("decide").keys())
+    assert b"eve@example" not in raw.partition(b"\r\n\r\n")[0]
+    assert str(mail["Subject"]).startswith("GO or NO-GO? = ?utf-8")
+
+
 @pytest.mark.parametrize("line", ["\r\nBcc: eve@example.com", "\nBcc: eve", "\r\n\r\n<h1>", "\u0085Bcc:"])
 def test_no_text_ends_a_header(line: str) -> None:
     """Mail headers are lines, and a requester's text is none of them."""

@@ -179,6 +179,14 @@ def test_a_body_of_300_kilobytes(closed: Closed) -> None:
     assert closed.post(at_limit, "?dry_run=true").code == 200
 
 
+def test_a_refusal_is_short_whatever_was_sent(closed: Closed) -> None:
+    """What somebody sends in a hundred thousand characters is not sent back, nor are ten thousand faults."""
+    long = closed.refuses(closed.post(text(**{"x" * 90_000: 1})), 400)
+    many = closed.refuses(closed.post(text(parameters={f"x{n}": 1 for n in range(10_000)})), 400)
+    assert len(json.dumps(long)) < 40_000
+    assert len(json.dumps(many)) < 40_000
+
+
 @pytest.mark.parametrize(
     "kind",
     [

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cfnlint.api import ManualArgs, lint_file  # type: ignore[import-untyped]
 
+from functions.headers import SECURITY_HEADERS
 from gonogo.core import event as events
 from gonogo.service import notify
 from infra.package import PROJECT
@@ -488,3 +489,29 @@ def test_files_are_written_by_the_rule_alone(template: dict[str, Any]) -> None:
         assert not [one for one in statements if one["Resource"] == "*"]
         if allowed is not None:
             assert {action for one in statements for action in one["Action"]} == allowed
+
+
+def test_the_gateway_answers_as_we_do(template: dict[str, Any]) -> None:
+    """What never reaches a function carries the same headers, and says nothing that was sent (a bearer, say)."""
+    (api,) = of_type(template, "AWS::Serverless::Api").values()
+    answers = api["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]
+    assert set(answers) >= {
+        "DEFAULT_4XX",
+        "DEFAULT_5XX",
+        "MISSING_AUTHENTICATION_TOKEN",
+        "REQUEST_TOO_LARGE",
+        "THROTTLED",
+    }
+    wanted = {**SECURITY_HEADERS, "Content-Type": "application/problem+json"}
+    wanted["Content-Security-Policy"] = wanted["Content-Security-Policy"].replace(" 'none'", "") + "; sandbox"
+    for name, one in answers.items():
+        said = {
+            key.removeprefix("gatewayresponse.header."): value
+            for key, value in one["responseParameters"].items()
+        }
+        assert said.items() >= {key: f"'{value}'" for key, value in wanted.items()}.items(), name
+        assert not any("'" in value[1:-1] for value in said.values())
+        (text,) = one["responseTemplates"].values()
+        assert "$" not in text
+        assert json.loads(text)["type"].startswith("urn:gonogo:problem:")
+        assert str(json.loads(text).get("status")) in (one.get("statusCode"), "None")
