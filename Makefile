@@ -69,9 +69,9 @@ nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in 
 	@GONOGO_STEPS=$(STEPS) GONOGO_LIVES=$(LIVES) $(pytest) tests/core/test_machine.py tests/service/test_ledger.py
 
 .PHONY: soak
-soak: ## Try hostile input at length (FORGED=1000000 tokens, every field, GENERATED=600 seconds)
+soak: ## Try at length: hostile input, every fault point (FORGED=1000000 tokens, GENERATED=600 seconds)
 	@$(install) test
-	@GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile
+	@GONOGO_POINTS=all GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile  tests/service/test_faults.py
 
 .PHONY: bench
 bench: ## Print the table of numbers that gonogo holds itself to

@@ -76,6 +76,7 @@ class Faults:
         """Make these happen; none, and it only counts."""
         self.calls: list[str] = []
         self.messages: list[str] = []
+        self.places: list[tuple[str, int, int, str]] = []
         self.struck: list[str] = []
         self.listening = False
         self._of_calls = {one.at: one.wrong for one in faults if one.wrong not in OF_A_MESSAGE}
@@ -95,6 +96,20 @@ class Faults:
             found += [Fault(wrong, at) for wrong in (OF_A_CHANGE if call in CHANGES else OF_A_READ)]
         return found + [Fault(wrong, at) for at in range(len(self.messages)) for wrong in OF_A_MESSAGE]
 
+    def place(self, fault: Fault) -> tuple[object, ...]:
+        """Return where a fault strikes, in words that are the same in another life: in which function, at what."""
+        if fault.wrong in OF_A_MESSAGE:
+            name = self.messages[fault.at]
+            return fault.wrong, name, self.messages[: fault.at].count(name)
+        return fault.wrong, *self.places[fault.at]
+
+    def _place(self, call: str) -> tuple[str, int, int, str]:
+        """Return what is being handled, for the how-manieth time, its how-manieth call this is, and the call."""
+        message = self.messages[-1] if self.messages else ""
+        times = self.messages.count(message)
+        before = [place for place in self.places if place[:2] == (message, times)]
+        return message, times, len(before), call
+
     def message(self, name: str) -> Wrong | None:
         """Note that a message is handled; return whether it is to come again."""
         self.messages.append(name)
@@ -108,6 +123,7 @@ class Faults:
         if not self.listening:
             return operation(*arguments, **options)
         self.calls.append(name)
+        self.places.append(self._place(name))
         wrong = self._of_calls.get(len(self.calls) - 1)
         if wrong is None:
             return operation(*arguments, **options)

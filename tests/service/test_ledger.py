@@ -158,7 +158,7 @@ class World(memory.Outside):
     """One region of EC2 that does as it is written in the lives, over a table in memory."""
 
     def __init__(self, draw: random.Random, count: int) -> None:
-        super().__init__(policy_files(prices=lambda text: f'{text}\n[minimum]\nec2 = "{LEAST}s"\n'))
+        super().__init__(policy_files())
         self.clock.time = NOON
         self.draw = draw
         self.machines: dict[str, Machine] = {}
