@@ -71,7 +71,7 @@ nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in 
 .PHONY: soak
 soak: ## Try at length: hostile input, every fault point (FORGED=1000000 tokens, GENERATED=600 seconds)
 	@$(install) test
-	@GONOGO_POINTS=all GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile  tests/service/test_faults.py
+	@GONOGO_POINTS=all GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile tests/service/test_faults.py
 
 .PHONY: bench
 bench: ## Print the table of numbers that gonogo holds itself to

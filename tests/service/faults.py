@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cached_property
@@ -77,6 +78,8 @@ class Faults:
         self.calls: list[str] = []
         self.messages: list[str] = []
         self.places: list[tuple[str, int, int, str]] = []
+        self._times: Counter[str] = Counter()
+        self._made: Counter[tuple[str, int]] = Counter()
         self.struck: list[str] = []
         self.listening = False
         self._of_calls = {one.at: one.wrong for one in faults if one.wrong not in OF_A_MESSAGE}
@@ -106,13 +109,14 @@ class Faults:
     def _place(self, call: str) -> tuple[str, int, int, str]:
         """Return what is being handled, for the how-manieth time, its how-manieth call this is, and the call."""
         message = self.messages[-1] if self.messages else ""
-        times = self.messages.count(message)
-        before = [place for place in self.places if place[:2] == (message, times)]
-        return message, times, len(before), call
+        handled = (message, self._times[message])
+        self._made[handled] += 1
+        return *handled, self._made[handled], call
 
     def message(self, name: str) -> Wrong | None:
         """Note that a message is handled; return whether it is to come again."""
         self.messages.append(name)
+        self._times[name] += 1
         wrong = self._of_messages.get(len(self.messages) - 1)
         if wrong is not None:
             self.struck.append(f"{name}: {wrong}")
