@@ -10,6 +10,7 @@ WORKERS ?= 3
 STEPS ?= 1000000
 LIVES ?= 10000
 FORGED ?= 1000000
+SEEDS ?= 1000
 GENERATED ?= 600
 BIN := .venv/bin
 CODE := app.py bench examples functions gonogo infra local tests
@@ -69,9 +70,9 @@ nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in 
 	@GONOGO_STEPS=$(STEPS) GONOGO_LIVES=$(LIVES) $(pytest) tests/core/test_machine.py tests/service/test_ledger.py
 
 .PHONY: soak
-soak: ## Try at length: hostile input, every fault point (FORGED=1000000 tokens, GENERATED=600 seconds)
+soak: ## Try at length: hostile input, every fault point, simulated worlds (FORGED=1000000 GENERATED=600 SEEDS=1000)
 	@$(install) test
-	@GONOGO_POINTS=all GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile tests/service/test_faults.py
+	@GONOGO_POINTS=all GONOGO_SEEDS="$(SEEDS)" GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile tests/service/test_faults.py tests/simulation
 
 .PHONY: bench
 bench: ## Print the table of numbers that gonogo holds itself to

@@ -9,6 +9,8 @@ SUMS = {
     "fault points": "tests/service",
     "pairs of faults": "tests/service",
     "orders of two": "tests/service",
+    "simulated lives": "tests/simulation",
+    "simulated faults": "tests/simulation",
     "faults at calls to EC2": "tests/contract",
     "pairs of faults at calls to EC2": "tests/contract",
 }

@@ -31,7 +31,8 @@ class Instance(Item, frozen=True, kw_only=True):
     """An instance, or what else an engine made for one of our launches.
 
     `hourly` is the price that was approved, for one of it; each start costs at least that of `least` seconds. What
-    has `vanished` is taken to have ended when it was last seen.
+    has `vanished` is taken to have ended when it was last seen; `vanishes_at` is when that was, kept before its bill
+    hears of it.
     """
 
     kind = "instance"
@@ -47,6 +48,7 @@ class Instance(Item, frozen=True, kw_only=True):
     image: str | None = None
     least: int = 0
     vanished: bool = False
+    vanishes_at: datetime | None = None
 
     @property
     def place(self) -> Place:
@@ -144,11 +146,19 @@ def seen(
     return instance.happened(at, happened).next_version()
 
 
+def vanishing(instance: Instance, seen_at: datetime, at: datetime) -> Instance:
+    """Record that it is about to be taken to have ended when it was last seen; the very same where that is known."""
+    if instance.vanishes_at == seen_at:
+        return instance
+    return instance.changed(vanishes_at=seen_at, updated_at=at).next_version()
+
+
 def found_again(instance: Instance, *, launch: Launch, at: datetime) -> Instance:
     """Record that it had not ended when it was taken to have vanished; the very same instance where it was not."""
     if not instance.vanished:
-        return instance
-    instance = instance.changed(state="running", vanished=False)
+        known = instance.vanishes_at is None
+        return instance if known else instance.changed(vanishes_at=None, updated_at=at).next_version()
+    instance = instance.changed(state="running", vanished=False, vanishes_at=None)
     facts = msgspec.structs.asdict(metered(instance, launch))
     return instance.happened(
         at, event.InstanceStarted(**facts, changed_at=instance.changed_at)

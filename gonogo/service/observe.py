@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_UP, Decimal
 from typing import Literal
 
@@ -24,6 +24,8 @@ from gonogo.service import budgets, saving, usage
 Said = Literal["running", "stopped", "terminated"]
 _FINEST = Decimal("0.000001")
 """To which a price is rounded up, where it cannot be shared out exactly."""
+OUR_CLOCKS = timedelta(minutes=15)
+"""How far our clocks may be from AWS's, and from each other: what AWS tells of times is believed within that."""
 _TOLD: dict[str, Said] = {
     "launch.started": "running",
     "launch.stopped": "stopped",
@@ -58,7 +60,7 @@ def observe(
         return
     if seen is not None and _contradicts(seen, said, said_at):
         raise LaterError(f"{resource} is said to be {said}, and is shown as {seen.state or 'on its way'}")
-    at = metering.to_the_second(max(said_at, launch.at))
+    at = metering.to_the_second(max(said_at, launch.at - OUR_CLOCKS))
     note(outside, resource, known, launch, seen, [Sight(at, said, "event")])
 
 
@@ -124,9 +126,11 @@ def note(
     if instance is None:
         return
     again: list[Sight] = []
-    if instance.vanished and (seen is not None or any(one.at > instance.changed_at for one in told)):
-        again = [Sight(instance.changed_at, "terminated", "refuted")]
+    gone_at = instance.changed_at if instance.vanished else instance.vanishes_at
+    if gone_at is not None and (seen is not None or any(one.at > gone_at for one in told)):
+        again = [Sight(gone_at, "terminated", "refuted")]
         instance = instances.found_again(instance, launch=launch, at=now)
+    known = _about_to_vanish(outside, known, told, now)
     sights = [*told, *_seen_too(instance, launch, told, seen, now)]
     if not sights and not again:
         return
@@ -134,7 +138,20 @@ def note(
     turned = _turned(instance, launch, sights, now)
     if resource not in launch.rolled_back:
         _tell_launch(outside, launch, turned, now)
-    _keep(outside, known, turned, launch, sights, now)
+    _keep(outside, known, turned, launch, sights, now, found=bool(again))
+
+
+def _about_to_vanish(
+    outside: Outside, known: Instance | None, told: Sequence[Sight], now: datetime
+) -> Instance | None:
+    """Keep with the instance that it is taken to have vanished, before its bill hears of it.
+
+    What is heard of it later can so be held against that, whatever becomes of whoever is at it.
+    """
+    gone = next((one.at for one in told if one.source == "vanished"), None)
+    if known is None or gone is None:
+        return known
+    return saving.change(outside.items, known, lambda this: instances.vanishing(this, gone, now))
 
 
 def _tell_launch(outside: Outside, launch: Launch, instance: Instance, now: datetime) -> None:
@@ -270,7 +287,9 @@ def _seen_too(
 
 def _no_later(at: datetime | None, launch: Launch, now: datetime) -> datetime | None:
     """Return a time that a look tells, to the second: not before the launch was asked for, and not after now."""
-    return None if at is None else metering.to_the_second(min(max(at, launch.at), now))
+    if at is None:
+        return None
+    return metering.to_the_second(min(max(at, launch.at - OUR_CLOCKS), now + OUR_CLOCKS))
 
 
 def _keep(
@@ -280,6 +299,8 @@ def _keep(
     launch: Launch,
     sights: Sequence[Sight],
     now: datetime,
+    *,
+    found: bool,
 ) -> None:
     """Save the instance after these sights: last of all, so that what is known of it is known everywhere.
 
@@ -287,7 +308,6 @@ def _keep(
         LaterError: another just recorded it for the first time.
     """
     if known is not None:
-        found = known.vanished and not turned.vanished
 
         def command(this: Instance) -> Instance:
             again = instances.found_again(this, launch=launch, at=now) if found else this

@@ -48,12 +48,21 @@ def _tick(outside: Outside, kind: str, id_: str, now: datetime) -> bool:
     if kind in _ELSEWHERE:
         return _ELSEWHERE[kind](outside, id_)
     if kind == Launch.kind:
-        return _ticked(outside, Launch, id_, lambda this: clock.tick(this, at=now))
+        return _launch(outside, id_, now)
     if kind == Delivery.kind:
         return _ticked(outside, Delivery, id_, lambda this: deliveries.tick(this, at=now))
     if kind == Delegation.kind:
         return _ticked(outside, Delegation, id_, lambda this: delegations.tick(this, at=now))
     return False
+
+
+def _launch(outside: Outside, id_: str, now: datetime) -> bool:
+    """Tick a launch; what was to be changed a while ago, and nobody has told that it was, is looked for."""
+    ticked = _ticked(outside, Launch, id_, lambda this: clock.tick(this, at=now))
+    launch = outside.items.get(Launch, id_) if ticked else None
+    if launch is not None and launch.wanted is not None and launch.cue_times:
+        watch.look_for(outside, launch)
+    return ticked
 
 
 _ELSEWHERE: Mapping[str, Callable[[Outside, str], bool]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from gonogo.core import event
 from gonogo.core import instance as instances
@@ -18,6 +19,8 @@ from gonogo.ports import Outside, Seen
 from gonogo.service import observe, saving
 
 PAGE = 100
+FORGOTTEN = timedelta(hours=1)
+"""How long EC2 shows what was terminated (EC2 user guide, "Terminate your instance")."""
 
 
 def begin(outside: Outside, plan: Plan) -> None:
@@ -160,6 +163,28 @@ def _looked_for(outside: Outside, watch: Watch, one: InstanceSummary) -> None:
         last = max(watch.looked_at or instance.changed_at, instance.changed_at)
         told = [vanished(last)]
     observe.note(outside, one.id, instance, launch, seen, told)
+
+
+def look_for(outside: Outside, launch: Launch) -> None:
+    """Look for what a launch still waits for that is to be changed, since nobody has told that it was.
+
+    What was never seen, and is not shown an hour after its start, is taken never to have run.
+    """
+    eyes = outside.observer(launch.question.plan.engine)
+    if eyes is None or launch.started_at is None:
+        return
+    for one in launch.resources:
+        if one.state == "terminated":
+            continue
+        known = outside.items.get(Instance, one.id)
+        seen = eyes.look(one.id, launch.question.plan.place)
+        told: list[Sight] = []
+        if seen is None:
+            if outside.now() - launch.started_at < FORGOTTEN:
+                continue
+            told = [vanished(known.changed_at if known is not None else launch.started_at)]
+        with contextlib.suppress(LaterError):
+            observe.note(outside, one.id, known, launch, seen, told)
 
 
 def _whose(outside: Outside, seen: Seen) -> Why:

@@ -245,6 +245,54 @@ def test_the_late_word_of_what_had_vanished_counts(road: Road, running: Launch) 
     assert [one.stop_source for one in corrections] == ["event"]
 
 
+def test_what_nobody_ever_saw_and_is_shown_no_more_does_not_keep_its_launch_for_ever(road: Road) -> None:
+    """It ran for seconds while EC2's events were lost and nobody looked: its end is wanted, and never told of."""
+    road.queues["observe"].held = True
+    made = road.submit("ops")
+    road.until(lambda: road.state(made) is State.RUNNING)
+    road.queues["observe"].messages.clear()
+    road.queues["observe"].held = False
+    del road.cloud.machines[machine(road).id]
+    for one in road.table.all(Watch):
+        road.table.save(one, one.changed(due_at=None).next_version())
+    road.clock.go(hours=2)
+    road.change("ops", made, "terminate")
+    road.cloud.terminate = lambda *_: None  # type: ignore[method-assign] - what is gone is terminated already
+    road.until(lambda: road.state(made) is State.TERMINATED)
+    assert billed(road) == 0
+
+
+def test_who_dies_while_it_vanishes_does_not_make_its_late_word_worthless(
+    road: Road, running: Launch
+) -> None:
+    """Its bill had heard that it vanished, the instance had not: when EC2 tells of its end, that still counts."""
+    gone = road.cloud.machines.pop(machine(road).id)
+    begun = road.table.all(Instance)[0].changed_at
+    save, dies = road.table.save, [True]
+
+    def dying(before: Any, after: Any) -> None:
+        if dies and isinstance(after, Launch):
+            dies.clear()
+            raise LaterError("no answer")
+        save(before, after)
+
+    road.table.save = dying  # type: ignore[method-assign]
+    look(road, minutes=10)
+    assert not dies
+    ended = begun + timedelta(minutes=20)
+    road.clock.go(minutes=20)
+    observed = {
+        "instance": gone.id,
+        "region": gone.region,
+        "account": None,
+        "state": "terminated",
+        "at": ended,
+    }
+    road.handlers["observe"](observed)
+    assert billed(road) == 20 * 60
+    del running
+
+
 def test_what_had_vanished_and_is_there_again_goes_on_costing_and_is_told_of(
     road: Road, running: Launch
 ) -> None:
