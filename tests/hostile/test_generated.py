@@ -15,7 +15,7 @@ from tests.hostile.corpus import seed
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / ".venv-schemathesis" / "bin" / "schemathesis"
-SHORT = 12
+SHORT = 8
 """Seconds of fuzzing where GONOGO_GENERATED does not say how many."""
 
 pytestmark = [

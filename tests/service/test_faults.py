@@ -29,8 +29,8 @@ from tests.service.true_lives import bill
 
 PARTS = 4
 ALL_POINTS = os.environ.get("GONOGO_POINTS") == "all"
-SAMPLE = 6
-PAIRS = 25
+SAMPLE = 40
+PAIRS = 12
 POINTS, PAIRED = "fault points", "pairs of faults"
 FINAL = {State.REJECTED, State.EXPIRED, State.CANCELLED, State.TERMINATED}
 

@@ -245,7 +245,9 @@ def test_the_late_word_of_what_had_vanished_counts(road: Road, running: Launch) 
     assert [one.stop_source for one in corrections] == ["event"]
 
 
-def test_what_nobody_ever_saw_and_is_shown_no_more_does_not_keep_its_launch_for_ever(road: Road) -> None:
+def test_what_nobody_ever_saw_and_is_shown_no_more_does_not_keep_its_launch_for_ever(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It ran for seconds while EC2's events were lost and nobody looked: its end is wanted, and never told of."""
     road.queues["observe"].held = True
     made = road.submit("ops")
@@ -257,7 +259,7 @@ def test_what_nobody_ever_saw_and_is_shown_no_more_does_not_keep_its_launch_for_
         road.table.save(one, one.changed(due_at=None).next_version())
     road.clock.go(hours=2)
     road.change("ops", made, "terminate")
-    road.cloud.terminate = lambda *_: None  # type: ignore[method-assign] - what is gone is terminated already
+    monkeypatch.setattr(road.cloud, "terminate", lambda *_: None)  # what is gone is terminated already
     road.until(lambda: road.state(made) is State.TERMINATED)
     assert billed(road) == 0
 
