@@ -44,15 +44,6 @@ check: ## Check format, lint and types, then run all tests
 	@echo "types" && $(BIN)/mypy --no-error-summary $(wildcard $(CODE))
 	@echo "tests" && $(pytest)
 
-.PHONY: nightly
-nightly: ## Try a million random commands on the core (STEPS=1000000)
-	@$(install) test
-	@GONOGO_STEPS="$(STEPS)" $(BIN)/python -m pytest -n $(WORKERS) tests/core/test_machine.py $(ARGS)
-
-.PHONY: docs
-docs: ## Write what the documents take from the code: schemas, events, states
-	@$(install) test
-	@$(BIN)/python -m infra.schemas
 
 .PHONY: format
 format: ## Format the code and mend what can be mended
