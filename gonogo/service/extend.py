@@ -8,14 +8,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from gonogo.core import canonical, lease, life, policy
 from gonogo.core.errors import (
     BusyError,
     ConflictError,
-    Fault,
-    InvalidError,
     ItemExistsError,
     NotFoundError,
     NotPermittedError,
@@ -25,13 +22,14 @@ from gonogo.core.errors import (
 from gonogo.core.event import LeaseExtended
 from gonogo.core.launch import Launch
 from gonogo.core.lease import Extension
-from gonogo.core.plan import Place, Plan, Question, Unit
+from gonogo.core.plan import Plan, Question
 from gonogo.core.states import State
 from gonogo.ports import Files, Outside
 from gonogo.service import budgets, saving, submit
 from gonogo.service.identity import SignedIn
 from gonogo.service.launch import LAUNCH_TAG
 from gonogo.service.submit import Prepared
+from gonogo.service.unnamed import Unnamed
 
 _CAME_TO_NOTHING = (State.REJECTED, State.EXPIRED, State.CANCELLED, State.FAILED)
 
@@ -164,7 +162,7 @@ def _behind_gates(outside: Outside, actor: SignedIn, target: Launch, question: Q
     return launch
 
 
-class LeaseEngine:
+class LeaseEngine(Unnamed):
     """`ports.Engine` of leases: to launch one is to let the launch that it names run for longer.
 
     It is extended from just the end that it was approved from, by just this launch, once.
@@ -173,13 +171,6 @@ class LeaseEngine:
     def __init__(self, outside: Outside) -> None:
         """Take everything outside: the launch, and the budget that holds what it costs."""
         self._outside = outside
-
-    def resolve(
-        self, spec: Mapping[str, Any], place: Place, files: Mapping[str, str]
-    ) -> tuple[dict[str, Any], tuple[Unit, ...]]:
-        """Refuse: no template names this engine."""
-        del spec, place, files
-        raise InvalidError(Fault("/template", "engine", "is none that a template can name"))
 
     def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str], files: Files) -> tuple[str, ...]:
         """Extend the launch of the plan; nothing is made that could be stopped.
@@ -225,11 +216,6 @@ class LeaseEngine:
                 budgets.hold_extended(self._outside, target, extension, ledgers, now)
                 return
         raise BusyError(f"the budget of {question.cost_center!r} kept changing; try again.")
-
-    def find(self, plan: Plan, *, token: str) -> tuple[str, ...]:
-        """Return nothing: a lease is no resource."""
-        del plan, token
-        return ()
 
     def stop(self, plan: Plan, resources: Sequence[str]) -> None:
         """Refuse: what was extended is terminated, and not its extension."""

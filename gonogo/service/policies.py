@@ -11,7 +11,6 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from gonogo import ports
 from gonogo.core import canonical, policy, published
@@ -28,12 +27,13 @@ from gonogo.core.errors import (
 )
 from gonogo.core.event import Price
 from gonogo.core.launch import Launch
-from gonogo.core.plan import POLICY_ENGINE, Place, Plan, Question, Unit
+from gonogo.core.plan import POLICY_ENGINE, Plan, Question
 from gonogo.core.published import CURRENT, CurrentPolicy, StoredBundle
 from gonogo.ports import Files, Items, Outside
 from gonogo.service import saving, submit
 from gonogo.service.identity import SignedIn
 from gonogo.service.submit import Prepared
+from gonogo.service.unnamed import Unnamed
 
 ENDS_AT_ONCE = "1s"
 """The lease of a change of policy, which ends with its start."""
@@ -202,7 +202,7 @@ def _lines(text: str) -> list[str]:
     return text.removesuffix("\n").split("\n") if text else []
 
 
-class PolicyEngine:
+class PolicyEngine(Unnamed):
     """`ports.Engine` of policy bundles: to launch one is to put it in force.
 
     It takes the place of just the bundle that it was compared with.
@@ -213,13 +213,6 @@ class PolicyEngine:
         self._items = items
         self._policies = policies
         self._now = now
-
-    def resolve(
-        self, spec: Mapping[str, Any], place: Place, files: Mapping[str, str]
-    ) -> tuple[dict[str, Any], tuple[Unit, ...]]:
-        """Refuse: no template names this engine."""
-        del spec, place, files
-        raise InvalidError(Fault("/template", "engine", "is none that a template can name"))
 
     def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str], files: Files) -> tuple[str, ...]:
         """Put the plan's bundle in force; nothing is made that could be stopped.
@@ -247,11 +240,6 @@ class PolicyEngine:
             return published.in_force(this, digest, self._now(), change)
 
         saving.change(self._items, before, command)
-        return ()
-
-    def find(self, plan: Plan, *, token: str) -> tuple[str, ...]:
-        """Return nothing: what is in force is no resource."""
-        del plan, token
         return ()
 
     def stop(self, plan: Plan, resources: Sequence[str]) -> None:

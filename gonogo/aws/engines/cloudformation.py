@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from gonogo.aws.accounts import Clients
 from gonogo.aws.clients import FULL, call
-from gonogo.aws.engines import stack_template
+from gonogo.aws.engines import specs, stack_template
 from gonogo.aws.engines.priced import Priced, units_of
 from gonogo.aws.engines.stack_template import Made, StackTemplate, TemplateError
 from gonogo.core.errors import Fault, InvalidError, LaterError, MakingError, PartialError, RefusedError
@@ -55,12 +55,7 @@ class CloudFormationResolver:
     ) -> tuple[dict[str, Any], tuple[Unit, ...]]:
         """Return the spec with the digest of its file and what that makes; AWS is not asked."""
         del place
-        try:
-            asked = msgspec.convert(dict(spec), Spec)
-        except msgspec.ValidationError as error:
-            raise InvalidError(
-                Fault("/template", "spec", f"the filled template is no cloudformation spec: {error}")
-            ) from error
+        asked = specs.read(spec, Spec, "cloudformation")
         text = files.get(asked.template)
         if text is None:
             raise _wrong("template", "file", f"the policy has no file {asked.template!r}")

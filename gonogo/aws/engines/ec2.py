@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from gonogo.aws.accounts import Clients
 from gonogo.aws.clients import FULL, call
+from gonogo.aws.engines import specs
 from gonogo.core import canonical
 from gonogo.core.errors import (
     Fault,
@@ -135,7 +136,7 @@ class Ec2Resolver:
     ) -> tuple[dict[str, Any], tuple[Unit, ...]]:
         """Return the spec with image, type and a numbered version in it, and its instances as units."""
         del files
-        whole = _read(spec)
+        whole = specs.read(spec, Spec, "ec2")
         if whole.launch_template is not None:
             whole = self._pinned(whole, whole.launch_template, place)
         if whole.image_id is not None and whole.image_id.startswith(ALIAS):
@@ -192,15 +193,6 @@ class Ec2Resolver:
         if spec.image_id is None and image.startswith(ALIAS):
             image = self._image(image.removeprefix(ALIAS), place)
         return msgspec.structs.replace(spec, launch_template=pinned, image_id=image, instance_type=kind)
-
-
-def _read(spec: Mapping[str, Any]) -> Spec:
-    try:
-        return msgspec.convert(dict(spec), Spec)
-    except msgspec.ValidationError as error:
-        raise InvalidError(
-            Fault("/template", "spec", f"the filled template is no ec2 spec: {error}")
-        ) from error
 
 
 def _refuse(detail: str) -> NoReturn:

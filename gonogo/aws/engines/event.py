@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from gonogo.aws.engines import specs
+from gonogo.aws.engines.priced import Priced, units_of
 from gonogo.core.actor import Actor
 from gonogo.core.errors import Fault, InvalidError, MakingError
 from gonogo.core.plan import Place, Plan, Unit
@@ -24,10 +26,9 @@ class Reporter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subject: str
 
 
-class Counted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """So many of what the price table knows under [hourly.event.REGION]."""
+class Counted(Priced, frozen=True, forbid_unknown_fields=True):
+    """So many of what the price table knows under [hourly.event.REGION]; an outside system may count more of it."""
 
-    kind: Annotated[str, Meta(min_length=1, max_length=100)]
     quantity: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
 
 
@@ -47,19 +48,14 @@ class Event:
     ) -> tuple[dict[str, Any], tuple[Unit, ...]]:
         """Return the spec as it is, once its reporter is known, and its units."""
         del place
-        try:
-            whole = msgspec.convert(dict(spec), Spec)
-        except msgspec.ValidationError as error:
-            raise InvalidError(
-                Fault("/template", "spec", f"the filled template is no event spec: {error}")
-            ) from error
+        whole = specs.read(spec, Spec, "event")
         reporter = Actor(whole.reporter.issuer, whole.reporter.subject)
         if reporter not in _services(files):
             raise InvalidError(
                 Fault("/template", "reporter", f"{reporter.key!r} is no service of people.toml")
             )
         plain: dict[str, Any] = msgspec.to_builtins(whole)
-        return plain, tuple(Unit(one.kind, one.quantity) for one in whole.units)
+        return plain, units_of(whole.units)
 
     def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str], files: Files) -> tuple[str, ...]:
         """Wait for the report: the cue that brought us here is the outside system's too."""

@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from gonogo.aws.accounts import Clients
 from gonogo.aws.clients import call
+from gonogo.aws.engines import specs
 from gonogo.aws.engines.priced import Priced, units_of
 from gonogo.core.errors import Fault, InvalidError, LaterError, RefusedError
 from gonogo.core.launch import InstanceState
@@ -49,12 +50,7 @@ class StepFunctionsResolver:
     ) -> tuple[dict[str, Any], tuple[Unit, ...]]:
         """Return the spec with the ARN of the newest version, unless it names one, and its input whole."""
         del files
-        try:
-            asked = msgspec.convert(dict(spec), Spec)
-        except msgspec.ValidationError as error:
-            raise InvalidError(
-                Fault("/template", "spec", f"the filled template is no stepfunctions spec: {error}")
-            ) from error
+        asked = specs.read(spec, Spec, "stepfunctions")
         _, _, _, region, account, *_ = asked.state_machine_arn.split(":")
         if region != place.region or (place.account is not None and account != place.account.number):
             raise _wrong("region", "the state machine is of another region or account than the template")
