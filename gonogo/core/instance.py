@@ -111,7 +111,7 @@ def metered(instance: Instance, launch: Launch) -> Metered:
         price_version=question.price.version,
         hourly=instance.hourly,
         engine=instance.engine,
-        account=instance.account.number if instance.account else None,
+        account=instance.place.number,
         image=instance.image,
     )
 

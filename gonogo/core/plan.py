@@ -56,6 +56,11 @@ class Place(msgspec.Struct, frozen=True):
     region: str
     account: Account | None = None
 
+    @property
+    def number(self) -> str | None:
+        """The twelve digits of the account, where it is not gonogo's own."""
+        return self.account.number if self.account is not None else None
+
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """What is launched instead, where there is no capacity for what stands before it in the list."""

@@ -13,6 +13,8 @@ from gonogo.core.plan import Place
 
 EVERY = timedelta(minutes=5)
 """How often a place is looked over while something of ours is there."""
+SHOWN = timedelta(hours=1)
+"""After so long nothing is too new to be seen; EC2 forgets as soon what has ended (EC2 user guide, "Terminate")."""
 LINGERS = timedelta(minutes=15)
 """How long it is looked over at least once something is about to be launched: EC2 may not show at once what is new,
 and what nobody has seen yet is not known to be there (EC2 API reference, "Eventual consistency")."""
@@ -40,7 +42,7 @@ def watch_id(account: str | None, region: str) -> str:
 
 def id_of(place: Place) -> str:
     """Return the id of the place's watch."""
-    return watch_id(place.account.number if place.account else None, place.region)
+    return watch_id(place.number, place.region)
 
 
 def begun(place: Place, at: datetime) -> Watch:

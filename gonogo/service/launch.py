@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
 from gonogo.core import attempts, clock, event, glass, life, policy
+from gonogo.core import watch as watches
 from gonogo.core.actor import Actor
 from gonogo.core.budget import Standing
 from gonogo.core.bundle import Bundle
@@ -35,8 +36,6 @@ from gonogo.ports import Outside
 from gonogo.service import budgets, decide, saving, watch
 
 NOT_APPROVED = "The plan is not the one that was approved."
-SHOWN = timedelta(hours=1)
-"""After so long nothing is too new to be seen; EC2 forgets as soon what has ended (EC2 user guide, "Terminate")."""
 
 
 def launch(outside: Outside, launch_id: str) -> None:
@@ -354,7 +353,7 @@ def _terminated(outside: Outside, plan: Plan, resources: Sequence[str], made_at:
     try:
         outside.engine(plan.engine).terminate(plan, resources)
     except RefusedError as error:
-        if not isinstance(error, GoneError) or outside.now() - made_at < SHOWN:
+        if not isinstance(error, GoneError) or outside.now() - made_at < watches.SHOWN:
             raise LaterError(f"what was made in part is not terminated yet: {error}") from error
 
 

@@ -50,19 +50,18 @@ def _tick(outside: Outside, kind: str, id_: str, now: datetime) -> bool:
     if kind == Launch.kind:
         return _launch(outside, id_, now)
     if kind == Delivery.kind:
-        return _ticked(outside, Delivery, id_, lambda this: deliveries.tick(this, at=now))
+        return _ticked(outside, Delivery, id_, lambda this: deliveries.tick(this, at=now)) is not None
     if kind == Delegation.kind:
-        return _ticked(outside, Delegation, id_, lambda this: delegations.tick(this, at=now))
+        return _ticked(outside, Delegation, id_, lambda this: delegations.tick(this, at=now)) is not None
     return False
 
 
 def _launch(outside: Outside, id_: str, now: datetime) -> bool:
     """Tick a launch; what was to be changed a while ago, and nobody has told that it was, is looked for."""
-    ticked = _ticked(outside, Launch, id_, lambda this: clock.tick(this, at=now))
-    launch = outside.items.get(Launch, id_) if ticked else None
+    launch = _ticked(outside, Launch, id_, lambda this: clock.tick(this, at=now))
     if launch is not None and launch.wanted is not None and launch.cue_times:
         watch.look_for(outside, launch)
-    return ticked
+    return launch is not None
 
 
 _ELSEWHERE: Mapping[str, Callable[[Outside, str], bool]] = {
@@ -73,6 +72,10 @@ _ELSEWHERE: Mapping[str, Callable[[Outside, str], bool]] = {
 """What is done to items whose change needs to know of others."""
 
 
-def _ticked(outside: Outside, kind: type[T], id_: str, command: saving.Command[T]) -> bool:
+def _ticked(outside: Outside, kind: type[T], id_: str, command: saving.Command[T]) -> T | None:
+    """Give an item its tick, and return it as it was saved; None where it did not change."""
     item = outside.items.get(kind, id_)
-    return item is not None and saving.change(outside.items, item, command) is not item
+    if item is None:
+        return None
+    after = saving.change(outside.items, item, command)
+    return after if after is not item else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 
 from gonogo.core import event
 from gonogo.core import instance as instances
@@ -19,8 +18,6 @@ from gonogo.ports import Outside, Seen
 from gonogo.service import observe, saving
 
 PAGE = 100
-FORGOTTEN = timedelta(hours=1)
-"""How long EC2 shows what was terminated (EC2 user guide, "Terminate your instance")."""
 
 
 def begin(outside: Outside, plan: Plan) -> None:
@@ -134,10 +131,8 @@ def _why(outside: Outside, watch: Watch, instance: Instance | None, seen: Seen) 
     return "changed" if seen.kind != instance.instance_type else None
 
 
-def _agrees(instance: Instance | None, seen: Seen) -> bool:
+def _agrees(instance: Instance, seen: Seen) -> bool:
     """Tell whether a look says nothing that is not known."""
-    if instance is None:
-        return False
     if seen.state in (None, "pending"):
         return True
     if instance.state == "terminated":
@@ -180,7 +175,7 @@ def look_for(outside: Outside, launch: Launch) -> None:
         seen = eyes.look(one.id, launch.question.plan.place)
         told: list[Sight] = []
         if seen is None:
-            if outside.now() - launch.started_at < FORGOTTEN:
+            if outside.now() - launch.started_at < watches.SHOWN:
                 continue
             told = [vanished(known.changed_at if known is not None else launch.started_at)]
         with contextlib.suppress(LaterError):
@@ -195,11 +190,10 @@ def _whose(outside: Outside, seen: Seen) -> Why:
 
 def _stray(outside: Outside, watch: Watch, seen: Seen, why: Why) -> None:
     """Tell, once, of an instance that runs without an approval."""
-    account = watch.place.account
     told = event.InstanceUnapproved(
         instance=seen.id,
         region=watch.place.region,
-        account=account.number if account else None,
+        account=watch.place.number,
         instance_type=seen.kind,
         image=seen.image,
         why=why,
