@@ -77,9 +77,8 @@ class Faults:
         """Make these happen; none, and it only counts."""
         self.calls: list[str] = []
         self.messages: list[str] = []
-        self.places: list[tuple[str, int, int, str]] = []
+        self._handled: list[tuple[str, int]] = []
         self._times: Counter[str] = Counter()
-        self._made: Counter[tuple[str, int]] = Counter()
         self.struck: list[str] = []
         self.listening = False
         self._of_calls = {one.at: one.wrong for one in faults if one.wrong not in OF_A_MESSAGE}
@@ -87,6 +86,8 @@ class Faults:
 
     def points(self) -> list[Fault]:
         """Return every fault that the run had room for.
+
+        That a process ends after a call and that it ends before its next one leave the same behind, and are one.
 
         Raises:
             KeyError: a call is known neither as a read nor as a change.
@@ -96,22 +97,10 @@ class Faults:
             call = name.partition(" ")[0]
             if call not in CHANGES | READS:
                 raise KeyError(name)
-            found += [Fault(wrong, at) for wrong in (OF_A_CHANGE if call in CHANGES else OF_A_READ)]
+            wrongs = OF_A_CHANGE if call in CHANGES else OF_A_READ
+            goes_on = at + 1 < len(self.calls) and self._handled[at + 1] == self._handled[at]
+            found += [Fault(wrong, at) for wrong in wrongs if wrong is not Wrong.CRASH_AFTER or not goes_on]
         return found + [Fault(wrong, at) for at in range(len(self.messages)) for wrong in OF_A_MESSAGE]
-
-    def place(self, fault: Fault) -> tuple[object, ...]:
-        """Return where a fault strikes, in words that are the same in another life: in which function, at what."""
-        if fault.wrong in OF_A_MESSAGE:
-            name = self.messages[fault.at]
-            return fault.wrong, name, self.messages[: fault.at].count(name)
-        return fault.wrong, *self.places[fault.at]
-
-    def _place(self, call: str) -> tuple[str, int, int, str]:
-        """Return what is being handled, for the how-manieth time, its how-manieth call this is, and the call."""
-        message = self.messages[-1] if self.messages else ""
-        handled = (message, self._times[message])
-        self._made[handled] += 1
-        return *handled, self._made[handled], call
 
     def message(self, name: str) -> Wrong | None:
         """Note that a message is handled; return whether it is to come again."""
@@ -127,7 +116,8 @@ class Faults:
         if not self.listening:
             return operation(*arguments, **options)
         self.calls.append(name)
-        self.places.append(self._place(name))
+        message = self.messages[-1] if self.messages else ""
+        self._handled.append((message, self._times[message]))
         wrong = self._of_calls.get(len(self.calls) - 1)
         if wrong is None:
             return operation(*arguments, **options)
