@@ -325,7 +325,8 @@ def put_policy(request: Request) -> Response:
 @problem.answered
 def health() -> Response:
     """GET /healthz."""
-    return _reply(bodies.Health("ok", __version__))
+    outside = gonogo()
+    return _reply(bodies.Health("ok", __version__, outside.epoch, outside.passed.lost() is not None))
 
 
 @problem.answered

@@ -517,10 +517,15 @@ class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """That the function answers, and which version it is."""
+    """That the function answers, which version it is, and in which epoch.
+
+    `launching` is false until it is known what was made in the time that a restore of the table lost.
+    """
 
     state: Literal["ok"]
     version: str
+    epoch: int
+    launching: bool
 
 
 class FaultView(msgspec.Struct, frozen=True):

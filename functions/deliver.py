@@ -61,10 +61,15 @@ def send(notice: Notice) -> None:
     outside.caller.post(
         webhook.url,
         msgspec.json.encode(body(notice)),
-        message_id=notice.id,
+        message_id=_message_id(notice, outside.epoch),
         at=notice.at,
         secrets=outside.secrets.read(webhook.secret),
     )
+
+
+def _message_id(notice: Notice, epoch: int) -> str:
+    """Return the id of a notice; what asks in another epoch brings another token, and is another message."""
+    return notice.id if epoch == 1 or notice.topic not in ASKING else f"{notice.id}-{epoch}"
 
 
 def body(notice: Notice) -> Body:

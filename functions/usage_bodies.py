@@ -164,6 +164,7 @@ def _records(day: UsageDay) -> Iterator[UsageRecordView]:
     for record in day.records:
         told = msgspec.structs.asdict(usage.told(day, record))
         told |= {"cost": plain(record.cost), "hourly": plain(day.facts.hourly)}
+        del told["day_seconds"], told["day_cost"]  # all records of the day are here to be added up
         yield UsageRecordView(**told, recorded_at=record.at)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gonogo.core.errors import RefusedError
+from gonogo.core.item import EPOCHS
 from gonogo.core.plan import LEASE_ENGINE, POLICY_ENGINE, UNNAMED_ENGINES
 from gonogo.core.token import Keyring
 from gonogo.ports import (
@@ -19,12 +20,14 @@ from gonogo.ports import (
     Caller,
     DeadLetters,
     Engine,
+    Finder,
     Identity,
     Items,
     Macs,
     Mailer,
     Observer,
     Outside,
+    Passed,
     Policies,
     Resolver,
     Secrets,
@@ -73,12 +76,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises:
             KeyError: GONOGO_TABLE, GONOGO_EPOCH or AWS_REGION is missing.
+            ValueError: the epoch is not a number from 1 to 1000.
         """
         issuers = environ.get("GONOGO_ISSUERS") or "[]"
         return cls(
             region=environ.get("AWS_REGION") or environ["AWS_DEFAULT_REGION"],
             table=environ["GONOGO_TABLE"],
-            epoch=int(environ["GONOGO_EPOCH"]),
+            epoch=_epoch(environ["GONOGO_EPOCH"]),
             bus=environ.get("GONOGO_BUS", ""),
             publish_dead=environ.get("GONOGO_PUBLISH_DEAD", ""),
             issuers=msgspec.json.decode(issuers, type=tuple[IssuerSettings, ...]),
@@ -89,6 +93,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             mail_from=environ.get("GONOGO_MAIL_FROM", ""),
             scans=environ.get("GONOGO_SCAN", "off") == "on",
         )
+
+
+def _epoch(text: str) -> int:
+    epoch = int(text)
+    if not 1 <= epoch <= EPOCHS:
+        raise ValueError(f"GONOGO_EPOCH: {epoch} is not a number from 1 to {EPOCHS}")
+    return epoch
 
 
 def _list(text: str) -> tuple[str, ...]:
@@ -130,7 +141,7 @@ class Gonogo:
         self._identity = identity
         self._caller = caller
         self._engines: dict[str, Engine] = {}
-        self._resolvers: dict[str, Resolver] = {}
+        self._resolvers: dict[str, Engine] = {}
         self._observers: dict[str, Observer | None] = {}
 
     @cached_property
@@ -138,7 +149,14 @@ class Gonogo:
         """The table."""
         from gonogo.aws.table import Table
 
-        return Table(self.settings.table, self.settings.region)
+        return Table(self.settings.table, self.settings.region, self.settings.epoch)
+
+    @cached_property
+    def passed(self) -> Passed:
+        """What this epoch's pass found."""
+        from gonogo.service.reconcile import Passes
+
+        return Passes(self.items, self.settings.epoch)
 
     @cached_property
     def policies(self) -> Policies:
@@ -245,6 +263,13 @@ class Gonogo:
 
     def resolver(self, engine: str) -> Resolver:
         """Return the resolver of an engine; in another account it looks by the role that may only look."""
+        return self._looking(engine)
+
+    def finder(self, engine: str) -> Finder:
+        """Return whoever looks for what a token of this engine made; in another account by the same role."""
+        return self._looking(engine)
+
+    def _looking(self, engine: str) -> Engine:
         if engine in UNNAMED_ENGINES:
             raise RefusedError("NoSuchEngine", "no template names this engine")
         if engine not in self._resolvers:

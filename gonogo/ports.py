@@ -20,6 +20,13 @@ T = TypeVar("T", bound=Item)
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+class Passed(Protocol):
+    """What is known of the time that a restore of the table lost (`service.reconcile`)."""
+
+    def lost(self) -> frozenset[str] | None:
+        """Return the launches of which something was made then that is not on record; None: it is not known yet."""
+
+
 class Page(msgspec.Struct, frozen=True):
     """One page of a list: summaries, newest first, and an opaque cursor where there are more."""
 
@@ -28,7 +35,10 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Items(Protocol):
-    """The table. Reads of an item are consistent; every write is one conditional write of one item."""
+    """The table. Reads of an item are consistent; every write is one conditional write of one item.
+
+    An item that is read goes on in this epoch (`core.item.in_epoch`).
+    """
 
     def get(self, kind: type[T], id: str) -> T | None:  # noqa: A002
         """Return the item as it is now, or None."""
@@ -36,8 +46,8 @@ class Items(Protocol):
     def get_many(self, kind: type[T], ids: Sequence[str]) -> dict[str, T]:
         """Return those of at most 100 items that exist, by id, as they are now."""
 
-    def add(self, item: Item) -> None:
-        """Write a new item.
+    def add(self, item: T) -> T:
+        """Write a new item, and return it as it was written: its events numbered as this epoch's.
 
         Raises:
             ItemExistsError: there is one by that id.
@@ -243,7 +253,14 @@ class Claims(Protocol):
         """Its claims that are lists of strings; no other is of use here."""
 
 
-class Engine(Resolver, Protocol):
+class Finder(Protocol):
+    """The part of an engine that only looks for what a token made."""
+
+    def find(self, plan: Plan, *, token: str) -> tuple[str, ...]:
+        """Return what the token made, as far as can be seen; nothing proves nothing."""
+
+
+class Engine(Resolver, Finder, Protocol):
     """Launches what was approved, and changes it. Only the launcher has one that may do more than resolve."""
 
     def launch(self, plan: Plan, *, token: str, tags: Mapping[str, str], files: Files) -> tuple[str, ...]:
@@ -265,9 +282,6 @@ class Engine(Resolver, Protocol):
             MakingError: it is being made; the same call must be repeated to see what became of it.
             LaterError: unknown; the same call must be repeated.
         """
-
-    def find(self, plan: Plan, *, token: str) -> tuple[str, ...]:
-        """Return what the token made, as far as can be seen; nothing proves nothing."""
 
     def stop(self, plan: Plan, resources: Sequence[str]) -> None:
         """Stop them; RefusedError or LaterError as for `launch`."""
@@ -374,6 +388,10 @@ class Outside(Protocol):
         """The table."""
 
     @property
+    def passed(self) -> Passed:
+        """What this epoch's pass found."""
+
+    @property
     def policies(self) -> Policies:
         """The policy."""
 
@@ -430,6 +448,9 @@ class Outside(Protocol):
 
     def engine(self, engine: str) -> Engine:
         """Return the engine; RefusedError if there is none by that name."""
+
+    def finder(self, engine: str) -> Finder:
+        """Return whoever looks for what a token of this engine made; RefusedError if there is none by that name."""
 
     def observer(self, engine: str) -> Observer | None:
         """Return the eyes on what an engine made; None where nobody but outside systems can tell.

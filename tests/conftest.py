@@ -11,6 +11,10 @@ SUMS = {
     "orders of two": "tests/service",
     "simulated lives": "tests/simulation",
     "simulated faults": "tests/simulation",
+    "restores of the table": "tests/simulation",
+    "launches adopted after a restore": "tests/simulation",
+    "launches lost by a restore": "tests/simulation",
+    "codes of an older epoch": "tests/simulation",
     "faults at calls to EC2": "tests/contract",
     "pairs of faults at calls to EC2": "tests/contract",
 }

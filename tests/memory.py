@@ -32,12 +32,12 @@ from gonogo.core.errors import (
     VersionConflictError,
 )
 from gonogo.core.event import Event
-from gonogo.core.item import Item
+from gonogo.core.item import Item, begun_in, in_epoch
 from gonogo.core.launch import InstanceState
 from gonogo.core.plan import EVENT_ENGINE, LEASE_ENGINE, POLICY_ENGINE, UNNAMED_ENGINES, Place, Plan, Unit
 from gonogo.core.token import Keyring
 from gonogo.ports import Page, PoisonError, Seen
-from gonogo.service import policies
+from gonogo.service import policies, reconcile
 from gonogo.service.extend import LeaseEngine
 from gonogo.service.publish import Change, Image
 
@@ -68,13 +68,22 @@ class TooLargeError(Exception):
     """The item has more bytes than DynamoDB takes."""
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """All of a table, as it was."""
+
+    rows: dict[tuple[str, str], dict[str, bytes]]
+    images: dict[tuple[str, str], Image]
+    aside: dict[tuple[str, str], dict[int, bytes]]
+
+
 class Table:
     """`ports.Items`: each item is kept attribute by attribute, encoded, so that nobody holds what is stored."""
 
     LARGEST = 400 * 1024
     MOST_READ = 100
 
-    def __init__(self) -> None:
+    def __init__(self, epoch: int = 1) -> None:
+        self.epoch = epoch
         self.changes: list[Change] = []
         self._rows: dict[tuple[str, str], dict[str, bytes]] = {}
         self._images: dict[tuple[str, str], Image] = {}
@@ -89,7 +98,7 @@ class Table:
             if row is None:
                 return None
             if (kind, id) not in self._decoded:
-                self._decoded[kind, id] = _decoded(kind, row)
+                self._decoded[kind, id] = in_epoch(_decoded(kind, row), self.epoch)
             return cast("T", self._decoded[kind, id])
 
     def get_many(self, kind: type[T], ids: Sequence[str]) -> dict[str, T]:
@@ -99,12 +108,14 @@ class Table:
         found = {one: self.get(kind, one) for one in ids}
         return {one: item for one, item in found.items() if item is not None}
 
-    def add(self, item: Item) -> None:
+    def add(self, item: T) -> T:
         """Write a new item."""
+        item = begun_in(item, self.epoch)
         with self._lock:
             if (item.kind, item.id) in self._rows:
                 raise ItemExistsError(f"{item.kind} {item.id} exists")
             self._write(item, _encoded(item, item.__struct_fields__))
+        return item
 
     def save(self, before: Item, after: Item) -> None:
         """Write what differs, if the version is that of `before`."""
@@ -148,6 +159,20 @@ class Table:
             aside = sorted(self._aside.get((kind.kind, id), {}).items())
         return [one for _, raw in aside for one in msgspec.json.decode(raw, type=tuple[Event, ...])]
 
+    def keep(self) -> Kept:
+        """Return all that is in it, as a point to which it can be restored."""
+        with self._lock:
+            aside = {key: dict(parts) for key, parts in self._aside.items()}
+            return Kept(dict(self._rows), dict(self._images), aside)
+
+    def restore(self, kept: Kept, epoch: int) -> None:
+        """Put back what was kept, in another epoch; what was told of its changes since stays told."""
+        with self._lock:
+            self._rows, self._images = dict(kept.rows), dict(kept.images)
+            self._aside = {key: dict(parts) for key, parts in kept.aside.items()}
+            self._decoded.clear()
+            self.epoch = epoch
+
     def alarms(self) -> dict[tuple[str, str], datetime]:
         """Return the alarm of every item that has one: for whoever plays time."""
         return {
@@ -158,7 +183,8 @@ class Table:
 
     def all(self, kind: type[T]) -> list[T]:
         """Return every item of a kind, as no function may."""
-        return [_decoded(kind, row) for (name, _), row in self._rows.items() if name == kind.kind]
+        rows = [row for (name, _), row in self._rows.items() if name == kind.kind]
+        return [in_epoch(_decoded(kind, row), self.epoch) for row in rows]
 
     def _page(
         self,
@@ -601,6 +627,11 @@ class Outside:
         return self.table
 
     @cached_property
+    def passed(self) -> ports.Passed:
+        """What this epoch's pass found."""
+        return reconcile.Passes(self.items, self.epoch)
+
+    @cached_property
     def policies(self) -> ports.Policies:
         """The policy, out of the table."""
         stored = policies.Policies(self.items, lambda _issuer: True)
@@ -647,6 +678,10 @@ class Outside:
         self._known(engine)
         return EventEngine() if engine == EVENT_ENGINE else self.cloud
 
+    def finder(self, engine: str) -> ports.Finder:
+        """Return whoever looks for what a token of this engine made."""
+        return self.engine(engine)
+
     def engine(self, engine: str) -> ports.Engine:
         """Return an engine."""
         if engine == POLICY_ENGINE:
@@ -664,6 +699,12 @@ class Outside:
         """Return bytes that nobody has drawn before."""
         self._drawn += 1
         return hashlib.sha512(str(self._drawn).encode()).digest()[:size]
+
+    def restore(self, kept: Kept) -> None:
+        """Put the table back as it was kept, and begin the next epoch, as a deployment does: nothing is remembered."""
+        self.epoch += 1
+        self.table.restore(kept, self.epoch)
+        self.__dict__.pop("passed", None)
 
     def publish_policy(self, files: Mapping[str, str]) -> Bundle:
         """Put a policy in force."""

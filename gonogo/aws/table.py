@@ -25,7 +25,7 @@ from pynamodb.expressions.operand import Path
 
 from gonogo.core.errors import Fault, InvalidError, ItemExistsError, LaterError, VersionConflictError
 from gonogo.core.event import Event
-from gonogo.core.item import Item
+from gonogo.core.item import Item, begun_in, in_epoch
 from gonogo.ports import Page
 
 READS = 8
@@ -65,17 +65,18 @@ def _meta(name: str) -> MetaTable:
 class Table:
     """`ports.Items` on DynamoDB."""
 
-    def __init__(self, name: str, region: str) -> None:
-        """Name the table; nothing is called yet."""
+    def __init__(self, name: str, region: str, epoch: int) -> None:
+        """Name the table, and the epoch in which items go on; nothing is called yet."""
         self._table = TableConnection(
             name, region=region, connect_timeout_seconds=3, read_timeout_seconds=5, meta_table=_meta(name)
         )
         self._name = name
+        self._epoch = epoch
 
     def get(self, kind: type[T], id: str) -> T | None:  # noqa: A002
         """Return the item by a consistent read."""
         answer = self._call("get_item", f"{kind.kind}#{id}", kind.kind, consistent_read=True)
-        return _item(kind, answer["Item"]) if "Item" in answer else None
+        return self._read(kind, answer["Item"]) if "Item" in answer else None
 
     def get_many(self, kind: type[T], ids: Sequence[str]) -> dict[str, T]:
         """Return those that exist, by consistent reads in one call; LaterError where the table leaves some unread."""
@@ -86,7 +87,7 @@ class Table:
                 break
             answer = self._call("batch_get_item", keys=keys, consistent_read=True)
             for raw in answer["Responses"].get(self._name, ()):
-                item = _item(kind, raw)
+                item = self._read(kind, raw)
                 found[item.id] = item
             left = answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", ())
             keys = [{name: value["S"] for name, value in key.items()} for key in left]
@@ -94,8 +95,9 @@ class Table:
             raise LaterError(f"the table left {len(keys)} items unread {READS} times")
         return found
 
-    def add(self, item: Item) -> None:
+    def add(self, item: T) -> T:
         """Put the item if there is none."""
+        item = begun_in(item, self._epoch)
         try:
             self._call(
                 "put_item",
@@ -106,6 +108,7 @@ class Table:
             )
         except _ConditionError:
             raise ItemExistsError(f"{item.kind} {item.id} exists") from None
+        return item
 
     def save(self, before: Item, after: Item) -> None:
         """Update what differs if the version is that of `before`; put older events aside first."""
@@ -173,6 +176,9 @@ class Table:
             start = answer.get("LastEvaluatedKey")
             if start is None:
                 return told
+
+    def _read(self, kind: type[T], raw: Mapping[str, _Value]) -> T:
+        return in_epoch(_item(kind, raw), self._epoch)
 
     def _trimmed(self, item: T) -> T:
         """Put the oldest half of a full history aside, under a key of its own, then take it off the item.

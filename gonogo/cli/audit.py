@@ -12,7 +12,7 @@ import typer
 from gonogo.cli import screen
 from gonogo.cli.desk import Exit, JsonOption, desk
 from gonogo.core import chain
-from gonogo.core.chain import Bad, Head, Verified
+from gonogo.core.chain import Bad, Head, Restored, Verified
 
 
 def verify(
@@ -68,6 +68,8 @@ def verify(
 def _show(verified: Verified) -> None:
     for one in verified.bad:
         screen.show(screen.line(_said(one), "red"))
+    for restored in verified.restored:
+        screen.show(screen.line(_said_of(restored), "yellow"))
     words = f"{verified.events} events of {verified.items} items"
     if verified.unchained:
         words += f", {verified.unchained} of them written before events were chained"
@@ -78,6 +80,16 @@ def _show(verified: Verified) -> None:
 
 def _said(bad: Bad) -> str:
     return f"{bad.subject}, event {bad.seq}: {bad.why}."
+
+
+def _said_of(restored: Restored) -> str:
+    lost = (
+        f"; events {', '.join(map(str, restored.lost))} are of the time that it lost" if restored.lost else ""
+    )
+    return (
+        f"{restored.subject}: the table was restored after event {restored.last}, and epoch {restored.epoch} "
+        f"goes on from there{lost}."
+    )
 
 
 def _events(path: Path) -> Iterator[Mapping[str, Any]]:

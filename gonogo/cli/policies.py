@@ -221,16 +221,20 @@ def _checked(
     return files, look(files, offline.resolver, desk(context).now())
 
 
-def _table(name: str, region: str) -> Items:
+Tables = Callable[[int], "Items"]
+"""Returns the table as it goes on in an epoch."""
+
+
+def _table(name: str, region: str) -> Tables:
     try:
         from gonogo.aws.table import Table  # only who publishes needs AWS
     except ImportError as error:
         raise typer.BadParameter("publishing needs more: pip install 'gonogo[publish]'") from error
-    return Table(name, region)
+    return lambda epoch: Table(name, region, epoch)
 
 
 def _publish(
-    items: Items,
+    table: Tables,
     files: Mapping[str, str],
     trusts: Callable[[str], bool],
     now: datetime,
@@ -242,11 +246,15 @@ def _publish(
     from botocore.exceptions import BotoCoreError, ClientError
     from pynamodb.exceptions import PynamoDBException
 
+    from gonogo.core import reconcile
     from gonogo.core.published import CURRENT, CurrentPolicy, StoredBundle
     from gonogo.service import policies
 
     try:
         bundle = policies.accept(files, trusts)
+        items = table(1)
+        newest = items.get(reconcile.Pass, reconcile.CURRENT)
+        items = items if newest is None else table(newest.epoch)
         current = items.get(CurrentPolicy, CURRENT)
         before = current.bundle if current is not None else None
         if before == bundle.digest:

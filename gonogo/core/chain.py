@@ -10,6 +10,7 @@ import msgspec
 
 from gonogo.core import event as events
 from gonogo.core.event import Event
+from gonogo.core.item import EPOCH, epoch_of
 
 
 class Bad(msgspec.Struct, frozen=True):
@@ -28,8 +29,20 @@ class Head(msgspec.Struct, frozen=True):
     hash: str
 
 
+class Restored(msgspec.Struct, frozen=True):
+    """An item's history goes on in `epoch` after its event `last`: its table was restored to when that was the last.
+
+    `lost` are the seqs of those events, told before that, which are not of its history any more.
+    """
+
+    subject: str
+    epoch: int
+    last: int
+    lost: tuple[int, ...] = ()
+
+
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """What was looked at: how many items and events, the hash of each, and the first bad entry of each item.
+    """What was looked at: how many items and events, the hash of each, the first bad entry of each item, restores.
 
     `unchained` counts events that were written before events were chained; what follows them covers them.
     """
@@ -39,6 +52,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     unchained: int
     heads: tuple[Head, ...]
     bad: tuple[Bad, ...]
+    restored: tuple[Restored, ...] = ()
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -71,15 +85,22 @@ def verify(exported: Iterable[Mapping[str, Any]], kept: Iterable[Head] = ()) -> 
             bad.setdefault(subject, Bad(subject, seq, "stands there twice, and not the same"))
         known[seq] = one
     found: dict[tuple[str, int], str] = {}
+    restored: dict[tuple[str, int], Restored] = {}
     unchained = 0
     for subject, entries in by_subject.items():
-        heads, wrong, plain = _verified(subject, [entries[seq] for seq in sorted(entries)])
+        heads, wrong, plain, forks = _verified(subject, [entries[seq] for seq in sorted(entries)])
         unchained += plain
+        restored |= {(subject, one.epoch): one for one in forks}
         found |= {(subject, one.seq): one.hash for one in heads}
         if wrong is not None and (subject not in bad or wrong.seq < bad[subject].seq):
             bad[subject] = wrong
     for head in sorted(kept, key=lambda one: (one.subject, one.seq)):
         hash_ = found.get((head.subject, head.seq))
+        gone = _lost_by(head, restored.values()) if hash_ is None else None
+        if gone is not None:
+            lost = tuple(sorted({*gone.lost, head.seq}))
+            restored[gone.subject, gone.epoch] = msgspec.structs.replace(gone, lost=lost)
+            continue
         if head.subject not in bad and hash_ != head.hash:
             why = "is missing" if hash_ is None else "is not the one whose hash was kept"
             bad[head.subject] = Bad(head.subject, head.seq, why)
@@ -89,24 +110,57 @@ def verify(exported: Iterable[Mapping[str, Any]], kept: Iterable[Head] = ()) -> 
         unchained=unchained,
         heads=tuple(Head(subject, seq, hash_) for (subject, seq), hash_ in found.items()),
         bad=tuple(bad[subject] for subject in sorted(bad)),
+        restored=tuple(restored[key] for key in sorted(restored)),
     )
 
 
-def _verified(subject: str, entries: Sequence[Mapping[str, Any]]) -> tuple[list[Head], Bad | None, int]:
-    """Return the hashes of the events until the first bad one, that one, and how many are not chained."""
+def _lost_by(head: Head, restored: Iterable[Restored]) -> Restored | None:
+    """Return the restore by which an event was lost that was kept; None where there is none."""
+    return next(
+        (
+            one
+            for one in restored
+            if one.subject == head.subject and one.last < head.seq and epoch_of(head.seq) < one.epoch
+        ),
+        None,
+    )
+
+
+def _verified(
+    subject: str, entries: Sequence[Mapping[str, Any]]
+) -> tuple[list[Head], Bad | None, int, list[Restored]]:
+    """Return the hashes of the events until the first bad one, that one, how many are not chained, and restores."""
     heads: list[Head] = []
+    forks: list[Restored] = []
     chained, plain = False, 0
     for one in entries:
         event, seq = _read(subject, one), int(one["seq"])
         if event is None:
-            return heads, Bad(subject, seq, "is not as it was written"), plain
-        wrong = _link(event, heads[-1] if heads else None, chained=chained)
+            return heads, Bad(subject, seq, "is not as it was written"), plain, forks
+        fork = _fork(event, heads)
+        wrong = _link(event, heads[-1] if heads else None, chained=chained) if fork is None else None
         if wrong is not None:
-            return heads, wrong, plain
-        plain += event.prev is None and seq != 1
+            return heads, wrong, plain, forks
+        if fork is not None:
+            forks.append(fork)
+        plain += event.prev is None and (seq - 1) % EPOCH != 0
         chained = chained or event.prev is not None
         heads.append(Head(subject, seq, events.hash_of(subject, event)))
-    return heads, None, plain
+    return heads, None, plain, forks
+
+
+def _fork(event: Event, heads: Sequence[Head]) -> Restored | None:
+    """Return the restore that an event shows which is the first of its epoch; None where it shows none.
+
+    It carries the hash of the last event that the restored table had, or none if the item was not in it.
+    """
+    epoch = epoch_of(event.seq)
+    if not heads or epoch == epoch_of(heads[-1].seq) or (event.seq - 1) % EPOCH != 0:
+        return None
+    last = 0 if event.prev is None else next((one.seq for one in heads if one.hash == event.prev), None)
+    if last is None:
+        return None
+    return Restored(heads[0].subject, epoch, last, tuple(one.seq for one in heads if one.seq > last))
 
 
 def _link(event: Event, last: Head | None, *, chained: bool) -> Bad | None:

@@ -17,7 +17,7 @@ KEEP = 64
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One entry of an item's history; `seq` counts from 1 without gaps, per item.
+    """One entry of an item's history; `seq` counts without gaps, per item: from 1, and anew in each epoch.
 
     `prev` is the hash of the entry before (see `hash_of`), so that none can be changed or taken away unseen.
     """
@@ -369,6 +369,7 @@ class UsageRecorded(Metered, Data, frozen=True, kw_only=True):
 
     `seconds` are whole and billed (at least what the price table asks for each start); `cost` is exact to ten
     places. A correction has `corrects`, the record that it adds to (or takes from): nothing is ever rewritten.
+    `day_seconds` and `day_cost` are what all records of the instance's day come to with this one.
     """
 
     type = "usage.recorded"
@@ -382,6 +383,35 @@ class UsageRecorded(Metered, Data, frozen=True, kw_only=True):
     seconds: int
     cost: Decimal
     stop_source: StopSource | None
+    day_seconds: int | None = None
+    day_cost: Decimal | None = None
+
+
+class LaunchReconciled(LaunchData, frozen=True, kw_only=True):
+    """The table was restored, and this was `made` in the time that it lost: the launcher goes on with just that.
+
+    `was` is the state that the restored table had. Who said go is not on record.
+    """
+
+    type = "launch.reconciled"
+    was: str
+    attempt: int
+    choice: int
+    made: tuple[str, ...]
+
+
+class EpochReconciled(Data, frozen=True, kw_only=True):
+    """A new epoch's pass is done, and launches go on: of `looked` launches, so many were `adopted` or `asked` anew.
+
+    Of the launches in `lost` something is there, in this epoch or an earlier one, that is not on record.
+    """
+
+    type = "epoch.reconciled"
+    epoch: int
+    looked: int
+    adopted: int
+    asked: int
+    lost: tuple[str, ...]
 
 
 class LeaseExpiring(LaunchData, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import msgspec
 
@@ -12,6 +12,10 @@ from gonogo.core.event import Event
 
 CUE_FIRST = timedelta(minutes=5)
 CUE_LONGEST = timedelta(hours=6)
+EPOCH = 10**9
+"""How many events an item can have in one epoch: those of the next have seqs that none ever had before."""
+EPOCHS = 1000
+"""How many epochs there can be: a seq has at most the twelve digits by which histories are sorted."""
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,3 +89,40 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     def settled(self) -> Self:
         """Return the item waiting for nobody."""
         return msgspec.structs.replace(self, cue=(), cue_times=0, due_at=None)
+
+
+T = TypeVar("T", bound=Item)
+
+
+def epoch_of(seq: int) -> int:
+    """Return the epoch in which an event of this `seq` happened."""
+    return (seq - 1) // EPOCH + 1
+
+
+def in_epoch(item: T, epoch: int) -> T:
+    """Return the item going on in this epoch: what happens to it from now on has seqs of it.
+
+    A table that was restored knows nothing of events that went out after the time to which it was restored. So
+    that no event ever has the id of one of those, its seqs begin anew with each epoch; in the first from 1.
+    """
+    least = (epoch - 1) * EPOCH
+    return item if item.seq >= least else msgspec.structs.replace(item, seq=least)
+
+
+def begun_in(item: T, epoch: int) -> T:
+    """Return a new item as it is to be written in this epoch: all that happened to it happened in it."""
+    least = (epoch - 1) * EPOCH
+    if item.seq >= least:
+        return item
+    history: list[Event] = []
+    head: str | None = None
+    for one in item.history:
+        history.append(msgspec.structs.replace(one, seq=least + one.seq, prev=head))
+        head = events.hash_of(item.id, history[-1])
+    return msgspec.structs.replace(
+        item,
+        seq=least + item.seq,
+        history=tuple(history),
+        head=head,
+        cue=tuple(least + seq for seq in item.cue),
+    )

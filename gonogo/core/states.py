@@ -38,6 +38,9 @@ class Command(StrEnum):
     REOPEN = "reopen"
     ASK_MORE = "ask_more"
     CLAIM = "claim"
+    ADOPT = "adopt"
+    ASK_ANEW = "ask_anew"
+    GIVE_UP = "give_up"
     EXPIRE = "expire"
     MAKING = "making"
     REFUSED = "refused"
@@ -95,6 +98,32 @@ TABLE: dict[Command, Rule] = {
     Command.REOPEN: Rule("the launcher", "reopen", {S.PENDING: (S.PENDING_APPROVAL,)}),
     Command.ASK_MORE: Rule("the launcher", "ask more of", {S.PENDING: (S.PENDING, S.PENDING_APPROVAL)}),
     Command.CLAIM: Rule("the launcher", "launch", {S.PENDING: (S.LAUNCHING,)}),
+    Command.ADOPT: Rule(
+        "the pass after a restore",
+        "adopt what was made for",
+        {
+            S.PENDING_APPROVAL: (S.LAUNCHING,),
+            S.PENDING: (S.LAUNCHING,),
+            S.LAUNCHING: (S.LAUNCHING,),
+            S.FAILED: (S.FAILED, S.LAUNCHING),
+        },
+    ),
+    Command.ASK_ANEW: Rule(
+        "the pass after a restore",
+        "ask anew for",
+        {
+            S.PENDING_APPROVAL: (S.PENDING_APPROVAL,),
+            S.PENDING: (S.PENDING, S.PENDING_APPROVAL),
+            **_RUNS,
+            **_STANDS,
+        },
+    ),
+    Command.GIVE_UP: Rule(
+        "the pass after a restore",
+        "give up",
+        dict.fromkeys((S.PENDING_APPROVAL, S.PENDING, S.LAUNCHING), (S.FAILED,)),
+        vain=(S.FAILED,),
+    ),
     Command.EXPIRE: Rule("the launcher", "expire", {S.PENDING: (S.EXPIRED,)}, vain=(S.EXPIRED,)),
     Command.MAKING: Rule("the launcher", "go on making", {S.LAUNCHING: (S.LAUNCHING,)}),
     Command.REFUSED: Rule(

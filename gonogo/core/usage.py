@@ -434,7 +434,8 @@ def _corrected(day: UsageDay, begin: datetime, now: _Slice | None, at: datetime)
         stop_source=now.interval.source if now else None,
         at=at,
     )
-    return day.changed(records=(*day.records, record)).happened(at, told(day, record))
+    day = day.changed(records=(*day.records, record))
+    return day.happened(at, told(day, record))
 
 
 def told(day: UsageDay, record: Record) -> event.UsageRecorded:
@@ -451,4 +452,6 @@ def told(day: UsageDay, record: Record) -> event.UsageRecorded:
         seconds=record.seconds,
         cost=record.cost,
         stop_source=record.stop_source,
+        day_seconds=day.seconds,
+        day_cost=day.cost,
     )

@@ -49,11 +49,9 @@ def delegate(
     if before is None:
         made = command(None)
         try:
-            outside.items.add(made)
+            return outside.items.add(made)
         except ItemExistsError:
             before = show(outside, whom)
-        else:
-            return made
     return saving.change(outside.items, before, command)
 
 

@@ -31,6 +31,7 @@ from gonogo.core.glass import Glass, glass_id
 from gonogo.core.launch import Launch
 from gonogo.core.plan import Plan
 from gonogo.core.policy import Principal
+from gonogo.core.reconcile import LOST, NOT_ON_RECORD
 from gonogo.core.states import State
 from gonogo.ports import Outside
 from gonogo.service import budgets, decide, saving, watch
@@ -50,6 +51,13 @@ def launch(outside: Outside, launch_id: str) -> None:
     item = outside.items.get(Launch, launch_id)
     if item is None:
         return
+    if item.state in (State.PENDING, State.LAUNCHING):
+        lost = outside.passed.lost()
+        if lost is None:
+            return  # its alarm gives the cue again
+        if item.id in lost:
+            _give_up(outside, item)
+            return
     if item.state is State.PENDING:
         asked = _claim(outside, item)
         more_after = asked.state is State.PENDING and asked is not item  # nothing that was added holds it up
@@ -58,6 +66,19 @@ def launch(outside: Outside, launch_id: str) -> None:
         _launch(outside, item)
     elif item.wanted is not None:
         _change(outside, item)
+
+
+def _give_up(outside: Outside, item: Launch) -> None:
+    """Fail a launch of which something was made in a time that a restore lost: it must not be launched twice."""
+
+    def command(this: Launch) -> Launch:
+        if this.state not in (State.PENDING, State.LAUNCHING):
+            return this
+        return attempts.record_failed(this, code=LOST, message=NOT_ON_RECORD, at=outside.now())
+
+    failed = saving.change(outside.items, item, command)
+    if failed.state not in budgets.HOLDING:
+        budgets.release(outside, failed)
 
 
 LAUNCH_TAG = "gonogo:launch"

@@ -331,7 +331,7 @@ def _tell(
     if mine:
         delivery = deliveries.claimed(delivery, channel, now).changed(version=1)
     try:
-        outside.items.add(delivery)
+        delivery = outside.items.add(delivery)
     except ItemExistsError:
         known = outside.items.get(Delivery, delivery.id)
         if known is not None:

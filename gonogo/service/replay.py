@@ -17,7 +17,18 @@ from gonogo.core.event import cloud_event
 from gonogo.ports import Bus, Histories, Part, PoisonError
 from gonogo.service.publish import BATCH
 
-KINDS = ("budget", "delegation", "delivery", "glass", "instance", "launch", "policy", "stray", "usage")
+KINDS = (
+    "budget",
+    "delegation",
+    "delivery",
+    "glass",
+    "instance",
+    "launch",
+    "pass",
+    "policy",
+    "stray",
+    "usage",
+)
 """The kinds of item that something happens to."""
 PART = 250
 """How many rows of the table are looked at before it is told how far it is."""

@@ -176,10 +176,9 @@ def once(
         at=now,
     )
     try:
-        outside.items.add(launch)
+        return outside.items.add(launch)
     except ItemExistsError:
         return _same(saving.load(outside.items, id_), asked)
-    return launch
 
 
 def launch_id(seed: bytes) -> str:

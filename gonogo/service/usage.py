@@ -89,8 +89,7 @@ def _change(outside: Outside, id_: str, otherwise: UsageDay, command: saving.Com
         if made is otherwise:
             return made
         try:
-            outside.items.add(made)
+            return outside.items.add(made)
         except ItemExistsError:
             continue
-        return made
     raise BusyError(f"usage {id_} kept changing")

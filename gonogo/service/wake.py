@@ -17,7 +17,7 @@ from gonogo.core.launch import Launch
 from gonogo.core.usage import UsageDay
 from gonogo.core.watch import Watch
 from gonogo.ports import Outside
-from gonogo.service import budgets, saving, usage, watch
+from gonogo.service import budgets, reconcile, saving, usage, watch
 
 T = TypeVar("T", bound=Item)
 AT_ONCE = 100
@@ -27,12 +27,23 @@ AT_ONCE = 100
 def wake(outside: Outside) -> int:
     """Tick all that is due, and return how many items that changed. Twice does no harm.
 
+    Until a new epoch's pass is done, no launch hears of the time, which may end what was approved in the time that
+    is lost, and no place is looked over, where what is there may be taken for what nobody approved.
+
     Raises:
         ExceptionGroup: some could not be; every other one was.
     """
     now, count = outside.now(), 0
     errors: list[Exception] = []
+    is_known = False
+    try:
+        is_known = reconcile.go_on(outside)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it strands no other item
+        error.add_note("while looking for what the lost time made")
+        errors.append(error)
     for kind, id_ in outside.items.due(now, AT_ONCE):
+        if kind in _NEEDS_TO_KNOW and not is_known:
+            continue
         try:
             count += _tick(outside, kind, id_, now)
         except Exception as error:  # noqa: BLE001 - whatever it is, it strands no other item
@@ -70,6 +81,8 @@ _ELSEWHERE: Mapping[str, Callable[[Outside, str], bool]] = {
     Watch.kind: watch.look_over,
 }
 """What is done to items whose change needs to know of others."""
+_NEEDS_TO_KNOW = (Launch.kind, Watch.kind)
+"""Kinds of item that wait until it is known what was made in the time that a restore lost."""
 
 
 def _ticked(outside: Outside, kind: type[T], id_: str, command: saving.Command[T]) -> T | None:

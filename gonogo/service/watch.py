@@ -11,7 +11,7 @@ from gonogo.core import watch as watches
 from gonogo.core.errors import ItemExistsError, LaterError, VersionConflictError
 from gonogo.core.instance import Instance, InstanceSummary
 from gonogo.core.launch import Launch
-from gonogo.core.plan import Plan
+from gonogo.core.plan import Place, Plan
 from gonogo.core.usage import Sight, to_the_second, vanished
 from gonogo.core.watch import Stray, Watch, Why
 from gonogo.ports import Outside, Seen
@@ -22,14 +22,18 @@ PAGE = 100
 
 def begin(outside: Outside, plan: Plan) -> None:
     """See to it that the place of a plan is looked over from now on, before anything is launched there."""
-    if not plan.region or outside.observer(plan.engine) is None:
-        return
-    found = outside.items.get(Watch, watches.id_of(plan.place))
+    if plan.region and outside.observer(plan.engine) is not None:
+        begin_at(outside, plan.place)
+
+
+def begin_at(outside: Outside, place: Place) -> None:
+    """See to it that a place is looked over from now on."""
+    found = outside.items.get(Watch, watches.id_of(place))
     if found is None:
         with contextlib.suppress(ItemExistsError):
-            outside.items.add(watches.begun(plan.place, outside.now()))
+            outside.items.add(watches.begun(place, outside.now()))
         return
-    saving.change(outside.items, found, lambda this: watches.woken(this, plan.place, outside.now()))
+    saving.change(outside.items, found, lambda this: watches.woken(this, place, outside.now()))
 
 
 def look_over(outside: Outside, watch_id: str) -> bool:

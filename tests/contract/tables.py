@@ -32,7 +32,7 @@ def on_moto() -> Iterator[Table]:
     moto_faithful.install()
     client.cache_clear()
     with quick(), moto.mock_aws():
-        yield Table(_made(), REGION)
+        yield Table(_made(), REGION, 1)
     client.cache_clear()
 
 
@@ -41,7 +41,7 @@ def on_second_engine(address: str) -> Iterator[Table]:
     """Give the table in the second engine."""
     client.cache_clear()
     with mock.patch.dict("os.environ", {"AWS_ENDPOINT_URL": address}):
-        table = Table(_made(), REGION)
+        table = Table(_made(), REGION, 1)
         yield table
         client("dynamodb").delete_table(TableName=table._name)
         client("dynamodb").close()

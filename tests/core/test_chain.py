@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from gonogo.core import chain, event, life
 from gonogo.core.actor import SYSTEM
-from gonogo.core.chain import Head
+from gonogo.core.chain import Head, Restored
 from gonogo.core.event import Event, cloud_event
+from gonogo.core.item import EPOCH, begun_in, in_epoch
 from gonogo.core.launch import Launch
 from tests.core.builders import AT, running
 
@@ -159,3 +160,53 @@ def test_any_text_is_written_as_rfc_8785_writes_it(text: str):
     except (rfc8785.CanonicalizationError, UnicodeEncodeError):
         return
     assert event._canonical.encode({"reason": text}) == expected
+
+
+def restored(*lost: str) -> tuple[Launch, Launch, Launch]:
+    """Return a launch when its table was kept, with what was lost then, and as it went on in the next epoch."""
+    kept = running("i-1")
+    before = kept.happened(AT, *(event.LaunchStopped(launch=kept.facts) for _ in lost))
+    after = in_epoch(kept, 2).happened(AT, event.LaunchTerminated(launch=kept.facts))
+    return kept, before, after
+
+
+def test_a_restore_is_named_and_is_no_fault():
+    """The history goes on from an event before its last, in an epoch of its own: an auditor must see why."""
+    kept, before, after = restored("a", "b")
+    found = chain.verify(exported(before, after), [head(after)])
+    assert found.bad == ()
+    assert found.restored == (Restored(kept.id, 2, kept.seq, (kept.seq + 1, kept.seq + 2)),)
+    assert chain.verify(exported(after)).restored == (Restored(kept.id, 2, kept.seq),)
+
+
+def test_what_was_kept_of_the_lost_time_is_said_to_be_of_it():
+    """An anchor that the restored table does not have any more is no sign that somebody took an event away."""
+    kept, before, after = restored("a")
+    found = chain.verify(exported(after), [head(before)])
+    assert found.bad == ()
+    assert found.restored == (Restored(kept.id, 2, kept.seq, (kept.seq + 1,)),)
+
+
+def test_an_item_that_the_restored_table_did_not_have_begins_anew():
+    """Whoever repeats what they asked for in the lost time gets the same id, and another history."""
+    lost = running("i-1")
+    again = begun_in(lost, 2)
+    found = chain.verify(exported(lost, again), [head(again)])
+    assert found.bad == ()
+    assert found.restored == (Restored(lost.id, 2, 0, tuple(range(1, lost.seq + 1))),)
+
+
+@pytest.mark.parametrize("wrong", ["first", "link", "anchor"])
+def test_a_restore_hides_nothing(wrong: str):
+    """Who takes events away must not get away with it by calling it a restore."""
+    kept, before, after = restored("a")
+    events, kept_heads = exported(after), [head(before)]
+    if wrong == "first":
+        again = in_epoch(kept, 2)
+        again = again.happened(AT, *(event.LaunchStopped(launch=kept.facts) for _ in range(2)))
+        events = [one for one in exported(again) if one["seq"] != EPOCH + 1]
+    elif wrong == "link":
+        events = [one for one in events if one["seq"] != kept.seq]
+    else:
+        kept_heads = [Head(kept.id, kept.seq, "0" * 64)]
+    assert chain.verify(events, kept_heads).bad

@@ -7,7 +7,17 @@ from datetime import timedelta
 import pytest
 
 from gonogo.core import event
-from gonogo.core.item import CUE_FIRST, CUE_LONGEST, Item, Listed
+from gonogo.core.item import (
+    CUE_FIRST,
+    CUE_LONGEST,
+    EPOCH,
+    EPOCHS,
+    Item,
+    Listed,
+    begun_in,
+    epoch_of,
+    in_epoch,
+)
 from tests.core.builders import AT, DAY, HOUR, MINUTE, assert_well_told
 
 
@@ -94,3 +104,42 @@ def test_nothing_is_listed_unless_its_kind_says_so():
 def test_the_first_cue_is_soon():
     """A lost event must not hold up a launch for longer than a person waits."""
     assert timedelta(minutes=1) <= CUE_FIRST <= timedelta(minutes=10)
+
+
+def test_in_the_first_epoch_nothing_is_numbered_otherwise():
+    """A table that was never restored must be as it always was."""
+    this = thing().happened(AT, published("a"))
+    assert in_epoch(this, 1) is this
+    assert begun_in(this, 1) is this
+    assert {epoch_of(seq) for seq in (1, 2, EPOCH)} == {1}
+
+
+@pytest.mark.parametrize("epoch", [2, 3, EPOCHS])
+def test_what_happens_in_a_new_epoch_has_an_id_that_none_ever_had(epoch: int):
+    """Subscribers know the ids of the time that a restore lost, and would pass over what comes under them again."""
+    before = thing().happened(AT, published("a"), published("b"))
+    lost = before.happened(AT, published("lost"), published("lost too"))
+    this = in_epoch(before, epoch).happened(AT, published("c"))
+    assert this.history[-1].seq == (epoch - 1) * EPOCH + 1 == this.seq
+    assert this.history[-1].prev == before.head
+    assert not {one.seq for one in this.history[2:]} & {one.seq for one in lost.history}
+    assert epoch_of(this.seq) == epoch
+    assert in_epoch(this, epoch) is this
+    assert in_epoch(this, 1) is this
+
+
+def test_seqs_are_numbers_that_json_has_exactly_and_histories_sort_by():
+    """JavaScript has no integer above 2**53, and what is put aside is sorted by twelve digits."""
+    assert EPOCH * EPOCHS <= 10**12 < 2**53
+
+
+def test_what_is_new_in_an_epoch_begins_in_it():
+    """The same id may have been there in the time that is lost: its events must not be taken for these."""
+    this = thing().happened(AT, published("a"), published("b")).cued(AT, 2)
+    made = begun_in(this, 3)
+    assert [one.seq for one in made.history] == [2 * EPOCH + 1, 2 * EPOCH + 2]
+    assert (made.seq, made.cue) == (2 * EPOCH + 2, (2 * EPOCH + 2,))
+    assert made.history[1].prev == event.hash_of("t", made.history[0])
+    assert made.head == event.hash_of("t", made.history[1])
+    assert begun_in(made, 3) is made
+    assert begun_in(thing(), 3).seq == 2 * EPOCH

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 import pytest
 
-from gonogo.core import attempts, clock, commands, event, life
+from gonogo.core import attempts, clock, commands, event, life, reconcile
 from gonogo.core.actor import SYSTEM, Actor
 from gonogo.core.errors import (
     AlreadyDecidedError,
@@ -1139,6 +1139,7 @@ def test_every_event_is_told_by_some_life():
         noted,
         tick(nudged, AT + HOUR),
     ]
+    lives.append(reconcile.adopt(awaiting(), attempt=1, choice=1, made=("i-1",), at=AT))
     lives += [refuse(choosing()), tick(leased()), extend(leased(), None)]
     names = {name for life in lives for name in told(life)}
     of_launches = {name for name, kind in event.ALL.items() if issubclass(kind, event.LaunchData)}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from gonogo.core import attempts, clock, commands, life, states
+from gonogo.core import attempts, clock, commands, life, reconcile, states
 from gonogo.core.actor import Actor
 from gonogo.core.errors import ConflictError
 from gonogo.core.gates import Gate
@@ -159,6 +159,11 @@ COMMANDS: Mapping[Command, Callable[[Launch], Launch]] = {
     Command.REOPEN: lambda this: attempts.reopen(this, lost={"lead": frozenset({LEAD})}, at=AT),
     Command.ASK_MORE: lambda this: attempts.ask_more(this, gates=(gate("more"),), at=AT),
     Command.CLAIM: lambda this: attempts.claim(this, at=AT),
+    Command.ADOPT: lambda this: reconcile.adopt(
+        this, attempt=this.attempt + 1, choice=1, made=("i-1",), at=AT
+    ),
+    Command.ASK_ANEW: lambda this: reconcile.ask_anew(this, epoch=2, at=AT),
+    Command.GIVE_UP: lambda this: reconcile.give_up(this, at=AT),
     Command.EXPIRE: lambda this: attempts.expire(this, why="It is too late.", at=AT),
     Command.MAKING: lambda this: attempts.making(this, at=AT),
     Command.REFUSED: lambda this: attempts.refused(this, code="No", message="No.", at=AT),

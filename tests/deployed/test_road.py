@@ -165,7 +165,7 @@ def deployed(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFacto
         with pytest.MonkeyPatch.context() as patch:
             for name, value in engine.environment.items():
                 patch.setenv(name, value)
-            table = Table(stack.outputs["TableName"], REGION)
+            table = Table(stack.outputs["TableName"], REGION, 1)
             policies.publish(table, policy_of(issuer.address), https_only, datetime.now(UTC))
         yield Deployed(engine, stack, issuer)
 

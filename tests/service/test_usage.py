@@ -49,10 +49,10 @@ class Days:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.table, name)
 
-    def add(self, day: UsageDay) -> None:
+    def add(self, day: UsageDay) -> UsageDay:
         """Write a new day."""
-        self.table.add(day)
-        self._grew((), day)
+        self._grew((), self.table.add(day))
+        return day
 
     def save(self, before: UsageDay, after: UsageDay) -> None:
         """Write a changed day."""
