@@ -5,6 +5,7 @@ SHELL := /bin/sh
 PORT ?= 8000
 AWS_PORT ?= 4566
 POLICY ?= policy
+ROLES ?= on
 PYTHON ?=
 WORKERS ?= 3
 STEPS ?= 1000000
@@ -23,9 +24,9 @@ help: ## Show what there is
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up
-up: ## Run all of gonogo on this machine (PORT=8000 AWS_PORT=4566 POLICY=policy); Ctrl-C ends it
+up: ## Run all of gonogo on this machine (PORT=8000 AWS_PORT=4566 POLICY=policy ROLES=on); Ctrl-C ends it
 	@$(install) local
-	@exec $(BIN)/python -m local up --port "$(PORT)" --aws-port "$(AWS_PORT)" --policy "$(POLICY)"
+	@exec $(BIN)/python -m local up --port "$(PORT)" --aws-port "$(AWS_PORT)" --policy "$(POLICY)" --roles "$(ROLES)"
 
 .PHONY: demo
 demo: ## Drive one whole launch through a running `make up`, or through one of its own

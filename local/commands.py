@@ -135,6 +135,7 @@ def _house(asked: argparse.Namespace) -> "House":
             aws_port=asked.aws_port,
             wake_every=timedelta(seconds=asked.wake_every),
             policy=asked.policy,
+            roles=asked.roles,
         )
     except BundleRefusedError as refused:
         message = f"{asked.policy} is refused: {refused}"
@@ -202,4 +203,10 @@ def _parser() -> Parser:
         if run is up:
             command.add_argument("--wake-every", type=float, default=60, help="seconds between alarms (60)")
             command.add_argument("--policy", type=Path, default=Path("policy"), help="the folder (policy)")
+            command.add_argument(
+                "--roles",
+                choices=("on", "off"),
+                default="on",
+                help="whether each function may do no more than its role allows (on)",
+            )
     return parser

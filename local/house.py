@@ -9,10 +9,11 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from chalice.app import Chalice
 from chalice.local import LambdaContext
@@ -32,9 +33,11 @@ from local.aws import ACCOUNT, REGION, client
 from local.clock import Clock
 from local.ec2 import InstanceWatch
 from local.endpoint import Endpoint
+from local.guard import Guard
 from local.issuer import AUDIENCE, ISSUER, Issuer
 from local.mailbox import Mailbox
 from local.pump import Outcome, Pump, QueuePump, Runner, StreamPump
+from local.roles import Rights, parameters_for, rights
 from local.routes import Routes
 from local.schedule import Ticker
 from local.server import HOST, serve
@@ -53,7 +56,7 @@ Function = Callable[[Any], Any]
 
 
 class WiringError(Exception):
-    """infra/template.yaml wires a function that app.py does not have."""
+    """infra/template.yaml wires a function that app.py does not have, or whose role does not let Lambda do its part."""
 
 
 class House:
@@ -63,9 +66,18 @@ class House:
     """
 
     def __init__(
-        self, *, port: int, aws_port: int, policy: Path, wake_every: timedelta | None = None
+        self,
+        *,
+        port: int,
+        aws_port: int,
+        policy: Path,
+        roles: Literal["on", "off"] = "on",
+        wake_every: timedelta | None = None,
     ) -> None:
         """Take the two ports, the folder of the policy, and another interval for the schedule.
+
+        With roles "on" each function may do what its role allows; "off", all that moto plays. The stack is as if
+        deployed with the parameters that the policy's templates need.
 
         Raises OSError when a port is taken, and gonogo's BundleRefusedError when the policy breaks rules.
         """
@@ -77,20 +89,29 @@ class House:
         self._moto = mock_aws()
         self._moto.start()
 
-        self.stack = Stack(template.read(ROOT / "infra" / "template.yaml"), self._parameters())
+        read = template.read(ROOT / "infra" / "template.yaml")
+        files = folder.read(policy)
+        bundled = policies.accept(files, _trusts).templates.values()
+        parameters = {**self._parameters(), **parameters_for(bundled)}
+        self.stack = Stack(read, parameters)
         self.stack.make()
+        self.guard = Guard(rights(read, parameters, self.stack.look, bundled))
         self.issuer = Issuer(self.clock.now)
         self.mailbox = Mailbox(self.clock.now)
         self.gonogo = self._composition()
         bootstrap.install(self.gonogo)
         client("sesv2").create_email_identity(EmailIdentity=MAIL_FROM)
-        policies.publish(self.gonogo.items, folder.read(policy), self.gonogo.trusts, self.clock.now())
+        policies.publish(self.gonogo.items, files, self.gonogo.trusts, self.clock.now())
         self.secrets: dict[str, str] = {}
         self._known = ""
         self._know()
 
         app = _app()
-        functions = _functions(app)
+        functions = {name: self.guard.wrap(name, function) for name, function in _functions(app).items()}
+        self._watching = ExitStack()
+        if roles == "on":
+            _let_lambda_do_its_part(self.guard.rights)
+            self._watching.enter_context(self.guard.watching())
         watches = (InstanceWatch(self.clock.now), StackWatch(), ExecutionWatch())
         self.pumps: list[Pump] = [*(_pump(wire, functions) for wire in self.stack.wires()), *watches]
         self.tickers = [
@@ -105,7 +126,7 @@ class House:
             view=self._view,
             know=self._know,
         )
-        self._server = serve(app, port, routes)
+        self._server = serve(app, port, routes, lambda: self.guard.acting("APIHandler"))
         self._endpoint = Endpoint(aws_port)
         self._runners: list[Runner] = []
 
@@ -132,6 +153,7 @@ class House:
             ticker.stop()
         for runner in self._runners:
             runner.stop()
+        self._watching.close()
         self._moto.stop()
 
     def settle(self) -> None:
@@ -157,7 +179,7 @@ class House:
         return bootstrap.Gonogo(
             settings,
             now=self.clock.now,
-            trusts=lambda issuer: issuer == ISSUER or bootstrap.https_only(issuer),
+            trusts=_trusts,
             identity=Oidc(keys),
             caller=Caller(schemes={"http", "https"}, ports=range(1, 65536), allows=_here_or_public),
         )
@@ -188,6 +210,20 @@ class House:
             machines=list(_machines()),
             steps=welcome.steps(self.url, self.aws_url),
         )
+
+
+def _trusts(issuer: str) -> bool:
+    return issuer == ISSUER or bootstrap.https_only(issuer)
+
+
+def _let_lambda_do_its_part(rights: Rights) -> None:
+    """Raise WiringError for what Lambda does in a function's name and its role does not allow; Lambda refuses it too."""
+    for function, calls in rights.by_lambda.items():
+        for call in calls:
+            why = rights.refusal(rights.role_of[function], call)
+            if why is not None:
+                message = f"Lambda may not {call.action} on {call.resource} for {function} {why}"
+                raise WiringError(message)
 
 
 def _app() -> Chalice:

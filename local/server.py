@@ -3,6 +3,8 @@
 import logging
 import socketserver
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -27,14 +29,18 @@ HOST = "127.0.0.1"
 BODY_LIMIT = 10 * 1024 * 1024  # API Gateway's own (API Gateway quotas, "Payload size")
 SILENCE_LIMIT = 60
 
+Around = Callable[[], AbstractContextManager[None]]
+"""Gives what each request to gonogo is answered in."""
+
 
 class Handler(ChaliceRequestHandler):
     """One connection."""
 
     timeout = SILENCE_LIMIT
 
-    def __init__(self, *args: Any, routes: Routes, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, routes: Routes, around: Around, **kwargs: Any) -> None:
         self._routes = routes
+        self._around = around
         super().__init__(*args, **kwargs)
 
     def _any_method(self) -> None:
@@ -47,7 +53,8 @@ class Handler(ChaliceRequestHandler):
             headers = {name.lower(): value for name, value in self.headers.items()}
             self._send(self._routes.answer(self.command, self.path, headers, self.rfile.read(length)))
         else:
-            self._generic_handle()
+            with self._around():
+                self._generic_handle()
 
     def _guarded(self) -> None:
         try:
@@ -124,12 +131,17 @@ class Server(ThreadedHTTPServer):
         self.server_name, self.server_port = HOST, int(self.server_address[1])
 
 
-def serve(app: Chalice, port: int, routes: Routes) -> LocalDevServer:
+def serve(app: Chalice, port: int, routes: Routes, around: Around) -> LocalDevServer:
     """Return a server for `app` and `routes` that listens already; raise OSError if the port is taken."""
     _one_request_per_thread(app)
     config = Config.create(chalice_app=app, app_name=app.app_name, chalice_stage="api")
     return LocalDevServer(
-        app, config, HOST, port, handler_cls=partial(Handler, routes=routes), server_cls=Server
+        app,
+        config,
+        HOST,
+        port,
+        handler_cls=partial(Handler, routes=routes, around=around),
+        server_cls=Server,
     )
 
 

@@ -33,11 +33,14 @@ from gonogo.core.actor import Actor  # noqa: E402
 from gonogo.service import policies  # noqa: E402
 from local import moto_faithful, template  # noqa: E402
 from local.ec2 import InstanceWatch  # noqa: E402
+from local.guard import Guard  # noqa: E402
 from local.pump import Outcome, Pump, QueuePump, StreamPump  # noqa: E402
+from local.roles import ROLES, rights  # noqa: E402
 from local.server import _one_request_per_thread  # noqa: E402
 from local.stack import Stack  # noqa: E402
 from local.stacks import ExecutionWatch, StackWatch  # noqa: E402
 from tests.functions.quick import quick  # noqa: E402
+from tests.recording import Recorder  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = template.read(ROOT / "infra" / "template.yaml")
@@ -49,6 +52,10 @@ PARAMETERS = {
     "OidcAudience": "gonogo",
     "OidcJwksUri": "https://issuer.example.com/jwks.json",
 }
+
+
+FUNCTIONS = {"api": "APIHandler"} | {name.lower(): name for name in ROLES if name != "APIHandler"}
+"""The functions' logical ids by their names in app.py; "api" is the one behind the routes."""
 
 
 def example() -> dict[str, str]:
@@ -124,7 +131,7 @@ class Answer:
 
 
 class World:
-    """Everything that a test may do to gonogo, and see of it."""
+    """Everything that a test may do to gonogo, and see of it; each function may do what its role allows, and no more."""
 
     def __init__(self, files: Mapping[str, str] | None = None) -> None:
         self.clock = Clock()
@@ -142,9 +149,11 @@ class World:
         )
         moto_faithful.hooks.now = self.clock
         install(self.gonogo)
+        self.recorder = Recorder()
+        self.guard = Guard(rights(TEMPLATE, PARAMETERS, self.stack.look, ()), self.recorder.heard)
         self.publish(files or example())
-        self.around: Callable[[str], contextlib.AbstractContextManager[Any]] = lambda _name: (
-            contextlib.nullcontext()
+        self.around: Callable[[str], contextlib.AbstractContextManager[Any]] = lambda name: self.guard.acting(
+            FUNCTIONS[name]
         )
         _one_request_per_thread(switchboard.app)
         self._gateway = LocalGateway(switchboard.app, Config())
@@ -157,8 +166,10 @@ class World:
     # -- what a platform engineer does
 
     def publish(self, files: Mapping[str, str]) -> str:
-        """Put a policy in force and return its digest."""
-        return policies.publish(self.gonogo.items, files, self.gonogo.trusts, self.clock()).digest
+        """Put a policy in force, deploy what its templates need, and return its digest."""
+        bundle = policies.publish(self.gonogo.items, files, self.gonogo.trusts, self.clock())
+        self.guard.rights = rights(TEMPLATE, PARAMETERS, self.stack.look, bundle.templates.values())
+        return bundle.digest
 
     def subscribe(self, pattern: Mapping[str, Any] | None = None, name: str = "mine") -> str:
         """Attach a queue to the bus, as a stranger would, and return its URL."""
@@ -310,9 +321,12 @@ def actor(name: str) -> Actor:
 
 @contextlib.contextmanager
 def world(files: Mapping[str, str] | None = None) -> Iterator[World]:
-    """Make a world of its own, which is gone afterwards."""
+    """Make a world of its own, which is gone afterwards, and see that no function asked for what its role forbids."""
     moto_faithful.install()
     client.cache_clear()
     with quick(), moto.mock_aws():
-        yield World(files)
+        made = World(files)
+        with made.guard.watching():
+            yield made
+        assert made.recorder.refused == []
     client.cache_clear()

@@ -26,10 +26,12 @@ from gonogo.service import launch as service
 from infra.package import PROJECT
 from local import template as templates
 from local.aws import ACCOUNT, REGION, client
+from local.iam import Call
+from local.roles import ROLES
 from local.stack import Stack
-from tests.functions.world import ISSUER, PARAMETERS, World, example, world
+from tests.functions.world import FUNCTIONS, ISSUER, PARAMETERS, World, example, world
 from tests.recording import Recorder
-from tests.roles import ROLES, Call, Roles
+from tests.roles import undeployed
 
 ELSEWHERE = "210987654321"
 LAUNCHES, LOOKS = (f"arn:aws:iam::{ELSEWHERE}:role/gonogo-{part}" for part in ("launch", "observer"))
@@ -48,8 +50,6 @@ ACCOUNT_STACK = {
     "GonogoObserverRoleArns": f"arn:aws:iam::{ACCOUNT}:role/observe",
     "ExternalId": SECRET,
 }
-FUNCTIONS = {"api": "APIHandler"} | {name.lower(): name for name in ROLES if name != "APIHandler"}
-"""The functions' logical ids by their names in app.py; "api" is the one behind the routes."""
 
 
 def files() -> dict[str, str]:
@@ -108,25 +108,24 @@ batch = "0.02"
 """
 
 
-def starting(made: World, recorder: Recorder, function: str) -> AbstractContextManager[None]:
+def starting(made: World, function: str) -> AbstractContextManager[None]:
     """Let a function begin as a process of its own does: with nothing that another has taken or made."""
     for kept in ("_engines", "_observers", "_resolvers"):
         vars(made.gonogo).get(kept, {}).clear()
-    return recorder.playing(function)
+    return made.guard.acting(function)
 
 
 @pytest.fixture(scope="module")
 def walked() -> Iterator[tuple[Recorder, Mapping[str, str]]]:
     """Return what was recorded, and the names of the resources in the world that was walked through."""
-    recorder = Recorder()
-    with pytest.MonkeyPatch.context() as patch, world(files()) as made, recorder.listening():
+    with pytest.MonkeyPatch.context() as patch, world(files()) as made:
         # An item puts old events aside when it has more than 64; here a few are enough.
         patch.setattr(events, "KEEP", 2)
-        made.around = lambda name: starting(made, recorder, FUNCTIONS[name])
+        made.around = lambda name: starting(made, FUNCTIONS[name])
         walk(made)
         settings = made.gonogo.settings
         yield (
-            recorder,
+            made.recorder,
             {
                 "Table": settings.table,
                 "Bus": settings.bus,
@@ -373,7 +372,7 @@ def test_role_allows_all_that_the_function_asks(
 ) -> None:
     """An action that is missing in a role is found in production, by whoever waits for it."""
     recorder, names = walked
-    statements = Roles(template, STACK | ABROAD, names).statements(function)
+    statements = undeployed(template, STACK | ABROAD, names).statements(function)
     refused = {call for call in recorder.calls[function] if not any(one.allows(call) for one in statements)}
     assert refused == set()
 
@@ -384,7 +383,7 @@ def test_role_allows_nothing_that_the_function_never_asks(
 ) -> None:
     """What nobody uses is there for an attacker only: no action, no resource and no kind of item too many."""
     recorder, names = walked
-    roles = Roles(template, STACK, names)
+    roles = undeployed(template, STACK, names)
     asked: set[Call] = recorder.calls[function] | set(roles.made_by_lambda(function))
     unused = {
         part
@@ -405,7 +404,7 @@ def test_another_accounts_role_allows_what_is_asked_there(
 ) -> None:
     """Whoever deploys infra/account.yaml must not find out launch by launch what it lacks."""
     account = templates.read(PROJECT / "infra" / "account.yaml")
-    statements = Roles(account, ACCOUNT_STACK, {}, ELSEWHERE).statements_of(logical_id)
+    statements = undeployed(account, ACCOUNT_STACK, {}, ELSEWHERE).statements_of(logical_id)
     asked = walked[0].calls[role]
     assert asked, "it was taken"
     assert {call for call in asked if not any(one.allows(call) for one in statements)} == set()

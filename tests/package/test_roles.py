@@ -8,7 +8,9 @@ import pytest
 
 from infra.package import PROJECT
 from local import template as templates
-from tests.roles import ROLES, Call, Roles, Statement
+from local.iam import Call, Statement
+from local.roles import ROLES, Roles
+from tests.roles import undeployed
 
 PARAMETERS = {
     "MailFrom": "gonogo@example.com",
@@ -27,7 +29,7 @@ WRITES = {"dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
 @pytest.fixture(scope="module")
 def roles(template: dict[str, Any]) -> Roles:
     """Return what each role allows, as if nothing were deployed yet."""
-    return Roles(template, PARAMETERS, {})
+    return undeployed(template, PARAMETERS, {})
 
 
 def granted(roles: Roles, action: str) -> set[str]:
@@ -153,7 +155,7 @@ def test_roles_are_passed_only_if_they_are_listed(template: dict[str, Any]) -> N
         (("iam:PassedToService", ("ec2.amazonaws.com",)),),
     )
     for listed, expected in ((PARAMETERS["InstanceRoleArns"], True), ("", False)):
-        roles = Roles(template, PARAMETERS | {"InstanceRoleArns": listed}, {})
+        roles = undeployed(template, PARAMETERS | {"InstanceRoleArns": listed}, {})
         assert any(one.allows(passing) for one in roles.statements("Launch")) is expected
 
 
@@ -204,7 +206,7 @@ def test_nothing_is_launched_or_looked_at_in_a_region_that_is_not_listed(templat
         ("eu-west-1,eu-north-1", ABROAD, True),
         ("eu-west-1,eu-north-1", HERE, False),
     ):
-        roles = Roles(template, PARAMETERS | {"LaunchRegions": listed}, {})
+        roles = undeployed(template, PARAMETERS | {"LaunchRegions": listed}, {})
         for function, action, resource in calls:
             assert allowed(roles, function, action, resource, ours, region) is expected, (action, listed)
 
@@ -217,7 +219,7 @@ def test_an_engine_that_no_parameter_enables_has_no_rights(template: dict[str, A
             assert not services & {action.split(":")[0] for action in one.actions}, one.sid
     found = {
         action.split(":")[0]
-        for one in Roles(template, ALL, {}).statements("Launch")
+        for one in undeployed(template, ALL, {}).statements("Launch")
         for action in one.actions
     }
     assert services <= found
@@ -225,7 +227,7 @@ def test_an_engine_that_no_parameter_enables_has_no_rights(template: dict[str, A
 
 def test_stacks_are_made_by_listed_roles_only(template: dict[str, Any]) -> None:
     """By the launcher's own rights, or by any other role, a stack could make what nobody bounded."""
-    roles = Roles(template, ALL, {})
+    roles = undeployed(template, ALL, {})
     stack = "arn:aws:cloudformation:us-east-1:123456789012:stack/g-token/id"
     by_listed = ("cloudformation:RoleArn", (STACKS,))
     by_another = ("cloudformation:RoleArn", (f"{STACKS}-of-others",))
@@ -245,7 +247,7 @@ def test_stacks_are_made_by_listed_roles_only(template: dict[str, Any]) -> None:
 
 def test_executions_are_of_listed_machines_only(template: dict[str, Any]) -> None:
     """What one machine does is bounded by its own role, which whoever listed it has read."""
-    roles = Roles(template, ALL, {})
+    roles = undeployed(template, ALL, {})
     execution = MACHINE.replace(":stateMachine:", ":execution:")
     for machine in ("", "-too"):
         assert allowed(roles, "Launch", "states:StartExecution", f"{MACHINE}{machine}")
@@ -257,7 +259,7 @@ def test_executions_are_of_listed_machines_only(template: dict[str, Any]) -> Non
 
 def test_each_takes_only_the_roles_listed_for_it(template: dict[str, Any]) -> None:
     """Who only looks must not be able to launch in another account, nor anybody take an unlisted role."""
-    roles = Roles(template, ALL, {})
+    roles = undeployed(template, ALL, {})
     takers = {
         role: {one for one in ROLES if allowed(roles, one, "sts:AssumeRole", f"{ELSEWHERE}{role}")}
         for role in ("launch", "observer", "administrator")
@@ -289,9 +291,9 @@ def test_another_account_allows_no_more_than_home_does(
     template: dict[str, Any], account: dict[str, Any], role: str, at_home: set[str]
 ) -> None:
     """What is mended in one of the two templates must not be forgotten in the other."""
-    home = Roles(template, ALL, {})
+    home = undeployed(template, ALL, {})
     known = {_plain(one) for name in at_home for one in home.statements(name)}
-    there = Roles(account, ACCOUNT, {}).statements_of(role)
+    there = undeployed(account, ACCOUNT, {}).statements_of(role)
     assert {_plain(one) for one in there} <= known
     if role == "LaunchRole":
         own = {one.sid for one in home.statements("Launch")}

@@ -18,7 +18,7 @@ from local import pattern
 from local import template as templates
 from tests import packaged
 from tests.package.test_roles import PARAMETERS
-from tests.roles import Roles
+from tests.roles import undeployed
 
 QUEUES = ("NotifyQueue", "DeliverQueue", "LaunchQueue", "ObserveQueue")
 FUNCTIONS = ("APIHandler", "Publish", "Notify", "Deliver", "Launch", "Observe", "Wake")
@@ -269,7 +269,7 @@ def test_only_publish_may_put_events(template: dict[str, Any]) -> None:
     others = statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
     assert named(others) == {"PublishRole", "ReplayRoleArn"}
     for replays in ("", "arn:aws:iam::123456789012:role/replay"):
-        found = Roles(template, PARAMETERS | {"ReplayRoleArn": replays}, {}).of(others)
+        found = undeployed(template, PARAMETERS | {"ReplayRoleArn": replays}, {}).of(others)
         assert found == ["arn:aws:iam::123456789012:role/PublishRole", *([replays] if replays else [])]
 
 
@@ -345,14 +345,14 @@ def test_pages_sign_in_only_where_all_of_it_is_given(template: dict[str, Any]) -
         "OidcAuthorizeUri": "https://login.example.com/authorize",
         "OidcTokenUri": "https://login.example.com/token",
     }
-    told = Roles(template, PARAMETERS | given, {}).of(variables)["GONOGO_SIGN_IN"]
+    told = undeployed(template, PARAMETERS | given, {}).of(variables)["GONOGO_SIGN_IN"]
     assert json.loads(told) == {
         "client_id": "gonogo-pages",
         "authorize_uri": "https://login.example.com/authorize",
         "token_uri": "https://login.example.com/token",
     }
     for one in given:
-        told = Roles(template, PARAMETERS | given | {one: ""}, {}).of(variables)
+        told = undeployed(template, PARAMETERS | given | {one: ""}, {}).of(variables)
         assert "GONOGO_SIGN_IN" not in told, one
 
 
@@ -445,7 +445,7 @@ def test_files_are_an_option(template: dict[str, Any]) -> None:
         ("usage", {"source": ["gonogo"], "detail-type": ["usage.recorded"]}),
         ("all", {"source": ["gonogo"]}),
     ):
-        assert Roles(template, PARAMETERS | {"BillingFiles": option}, {}).of(rule) == expected
+        assert undeployed(template, PARAMETERS | {"BillingFiles": option}, {}).of(rule) == expected
 
 
 def test_files_are_kept_as_bills_are(template: dict[str, Any]) -> None:
