@@ -22,6 +22,8 @@ from gonogo.service import budgets, saving
 from gonogo.service.identity import SignedIn
 
 Outcome = Literal["started", "failed", "stopped", "terminated"]
+UNNAMED = "launch"
+"""What is kept as made where nothing is named."""
 _LIVE = (State.RUNNING, State.STOPPED)
 _SEEN: dict[Outcome, InstanceState] = {
     "started": "running",
@@ -34,7 +36,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What is said of the launch of this digest, and of this attempt at it, if that is said.
 
     `resources` are the outside system's own ids of what it made. They are kept as LAUNCH/ID: another launch may
-    have one of the same id. Where none is named, the launch itself is the one.
+    have one of the same id. Where none is named it is LAUNCH/launch: no instance has the id of a launch, by which
+    their events would be taken for each other's.
     """
 
     digest: str
@@ -65,7 +68,7 @@ def report(outside: Outside, actor: SignedIn, launch_id: str, said: Report) -> L
         if said.attempt is not None and said.attempt != this.attempt:
             raise ConflictError(f"It is of attempt {said.attempt}, and attempt {this.attempt} is the last.")
         if this.state is State.LAUNCHING and said.outcome == "started":
-            return attempts.record_started(this, resources=_made(this, said) or (this.id,), at=now)
+            return attempts.record_started(this, resources=_made(this, said), at=now)
         if said.outcome == "failed":
             if this.state is State.FAILED:
                 return this
@@ -95,7 +98,7 @@ def _require_reporter(launch: Launch, actor: SignedIn) -> None:
 
 def _made(launch: Launch, said: Report) -> tuple[str, ...]:
     """Return the ids by which what was made is kept, each once."""
-    return tuple(dict.fromkeys(f"{launch.id}/{one}" for one in said.resources))
+    return tuple(dict.fromkeys(f"{launch.id}/{one}" for one in said.resources or (UNNAMED,)))
 
 
 def _observed(this: Launch, said: Report, outside: Outside) -> Launch:

@@ -141,11 +141,22 @@ def test_what_failed_outside_may_be_tried_again(road: Road) -> None:
     assert road.report("factory", launch, "started", attempt=2).state is State.RUNNING
 
 
-def test_without_ids_the_launch_itself_is_what_runs(road: Road) -> None:
+def test_without_ids_there_is_one_thing_that_runs(road: Road) -> None:
     """Something must be there that can be stopped, and billed."""
     launch = launching(road)
     after = road.report("factory", launch, "started")
-    assert [one.id for one in after.resources] == [launch.id]
+    assert [one.id for one in after.resources] == [f"{launch.id}/launch"]
+    assert road.report("factory", launch, "started", resources=("launch",)) == after
+
+
+def test_no_instance_has_the_events_of_a_launch(road: Road) -> None:
+    """Subscribers tell events apart by their ids: an instance by the launch's own id would have had the launch's."""
+    launch = launching(road)
+    road.report("factory", launch, "started")
+    road.until(lambda: road.table.all(Instance))
+    ids = [one["id"] for one in road.outside.sent_on.published]
+    told = {(one["id"], one["type"]) for one in road.outside.sent_on.published}
+    assert len(set(ids)) == len(told)
 
 
 def test_its_lease_ends_it_through_the_outside_system(road: Road) -> None:

@@ -34,9 +34,11 @@ class Chance:
     def __init__(self, source: random.Random, rate: float) -> None:
         self.random, self.rate = source, rate
         self.struck: Counter[str] = Counter()
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def call(self, name: str, operation: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Make a call, or what goes wrong in its place."""
+        """Make a call, or what goes wrong in its place; others may do something just before it."""
+        self.meanwhile()
         if self.random.random() >= self.rate:
             return operation(*arguments, **options)
         verb = name.rpartition(".")[2]
@@ -87,6 +89,7 @@ class Table(memory.Table):
         self._stored: dict[str, dict[str, Any]] = {}
         self._pages: dict[str, Any] = {}
         self.records: list[dict[str, Any]] = []
+        self.wrote: Callable[[dict[str, Any]], None] = lambda _record: None
 
     def _write(self, item: Item, row: dict[str, bytes]) -> None:
         super()._write(item, row)
@@ -102,6 +105,7 @@ class Table(memory.Table):
             change["OldImage"] = self._stored[key]
         change["NewImage"] = self._stored[key] = image
         self.records.append({"eventID": number, "eventName": "MODIFY", "dynamodb": change})
+        self.wrote(self.records[-1])
 
     def feed(self, summary: Any, feed: str, *, cursor: str | None, limit: int) -> ports.Page:
         """Return one page of a feed, sometimes as it was when somebody last read it."""
@@ -158,6 +162,20 @@ class Bus(memory.Bus):
         super().publish(events)
 
 
+class Mailer(memory.Mailer):
+    """A mail service that knows when each mail went out."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        super().__init__()
+        self._now = now
+        self.sent_at: list[datetime] = []
+
+    def send(self, to: str, raw: bytes) -> None:
+        """Keep one mail."""
+        super().send(to, raw)
+        self.sent_at.append(self._now())
+
+
 class Cloud(memory.Cloud):
     """EC2 that keeps the whole truth: when each machine ran, whoever heard of it."""
 
@@ -165,7 +183,7 @@ class Cloud(memory.Cloud):
         super().__init__()
         self._now = now
         self.ran: dict[str, list[list[datetime | None]]] = {}
-        self.begun: Callable[[Plan, str], None] = lambda _plan, _token: None
+        self.begun: Callable[[Plan, Mapping[str, str], Sequence[memory.Machine]], None] = lambda *_made: None
 
     def launch(
         self, plan: Plan, *, token: str, tags: Mapping[str, str], files: ports.Files
@@ -174,15 +192,30 @@ class Cloud(memory.Cloud):
         known = set(self.machines)
         heard, self.heard = self.heard, lambda _machine: None
         try:
-            made = super().launch(plan, token=token, tags=tags, files=files)
+            return super().launch(plan, token=token, tags=tags, files=files)
         finally:
             self.heard = heard
-        new = [one for one in made if one not in known]
-        if new:
-            self.begun(plan, token)
-        for one in new:
-            self._turned(one, "running")
-            heard(self.machines[one])
+            new = [one for one in self.machines if one not in known]
+            if new:
+                self.begun(plan, tags, [self.machines[one] for one in new])
+            for one in new:
+                self._turned(one, "running")
+                heard(self.machines[one])
+
+    def strange(self, region: str, tags: Mapping[str, str]) -> memory.Machine:
+        """Let somebody else start a machine, with whatever tags."""
+        made = memory.Machine(
+            id=f"i-{0xFFFF0000 + len(self.machines):017x}",
+            image="ami-0fedcba9876543210",
+            kind="t3.micro",
+            region=region,
+            token="of-somebody-else",
+            tags=tags,
+            runs=[(self._now(), None)],
+        )
+        self.machines[made.id] = made
+        self._turned(made.id, "running")
+        self.heard(made)
         return made
 
     def turn(self, instance: str, state: InstanceState) -> None:
@@ -202,18 +235,14 @@ class Cloud(memory.Cloud):
         if spans and spans[-1][1] is None:
             spans[-1][1] = at
 
-    def seconds(self, instance: str) -> int:
-        """Return for how long a machine has run, in whole seconds."""
-        return sum(
-            int((end - begin).total_seconds()) for begin, end in self.ran.get(instance, ()) if begin and end
-        )
-
 
 class Outside(memory.Outside):
     """`ports.Outside` by chance. Each function has a clock of its own, which may be wrong by minutes."""
 
     table: Table
     cloud: Cloud
+    mailed: Mailer
+    scans = True
 
     def __init__(self, files: Mapping[str, str], chance: Chance, clock: Callable[[], datetime]) -> None:
         self.chance = chance
@@ -225,6 +254,7 @@ class Outside(memory.Outside):
         self.table = Table(chance)
         self.cloud = Cloud(clock)
         self.sent_on = Bus(chance)
+        self.mailed = Mailer(clock)
         self.safe.known |= self.secrets_known
         self.publish_policy(files)
         chance.rate = rate
@@ -237,6 +267,13 @@ class Outside(memory.Outside):
     def items(self) -> ports.Items:  # type: ignore[override]
         """The table."""
         return cast("ports.Items", _Through(self, "table", "items"))
+
+    @cached_property
+    def policies(self) -> ports.Policies:
+        """The policy, out of the table; what was checked before in this process is not checked again."""
+        stored = cast("Any", super().policies)
+        stored.check = lambda files: memory._checked(files, lambda _issuer: True)
+        return cast("ports.Policies", stored)
 
     @cached_property
     def bus(self) -> ports.Bus:  # type: ignore[override]

@@ -8,19 +8,29 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.service import lives
+from tests.simulation import rules
+from tests.simulation.rules import Rules
 from tests.simulation.world import World
 
 SEEDS = int(os.environ.get("GONOGO_SEEDS", "8"))
 FIRST = int(os.environ.get("GONOGO_FIRST_SEED", "1"))
 STEPS = 400
 PARTS = 4
-POLICIES = (lives.policy, lives.policy_of_two)
+POLICIES: tuple[Callable[[], tuple[Rules, ...]], ...] = (
+    rules.every_kind,
+    lambda: rules.of_example(1),
+    rules.every_kind,
+    rules.every_kind,
+    rules.every_kind,
+    lambda: rules.of_example(2),
+    rules.every_kind,
+    rules.every_kind,
+)
 
 
 def run(seed: int, steps: int = STEPS, rate: float = 0.03) -> World:
     """Return the world of a seed after its life."""
-    world = World(seed, POLICIES[seed % len(POLICIES)](), rate)
+    world = World(seed, POLICIES[seed % len(POLICIES)]()[0].files, rate)
     try:
         for _ in range(steps):
             world.step()

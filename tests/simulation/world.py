@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import email
-import email.policy
 import json
 import random
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -25,35 +22,61 @@ from chalice.local import ForbiddenError, LocalGateway  # noqa: E402
 import app as switchboard  # noqa: E402
 from gonogo import bootstrap  # noqa: E402
 from gonogo.core import chain  # noqa: E402
+from gonogo.core.budget import Ledger  # noqa: E402
+from gonogo.core.bundle import digest_of  # noqa: E402
 from gonogo.core.errors import BusyError, LaterError  # noqa: E402
 from gonogo.core.event import cloud_event  # noqa: E402
 from gonogo.core.gates import GateState  # noqa: E402
 from gonogo.core.launch import Launch  # noqa: E402
-from gonogo.core.plan import Plan  # noqa: E402
 from gonogo.core.states import State  # noqa: E402
 from gonogo.core.usage import UsageDay  # noqa: E402
 from local import pattern, template  # noqa: E402
 from local.server import _one_request_per_thread  # noqa: E402
 from tests import memory  # noqa: E402
+from tests.simulation import rules  # noqa: E402
 from tests.simulation.outside import Chance, Crash, Outside, fresh  # noqa: E402
+from tests.simulation.people import FACTORY, People, as_body  # noqa: E402
+from tests.simulation.witness import (  # noqa: E402
+    ASKED_WITHIN,
+    CODE,
+    ENDS,
+    SKEW,
+    TOLD,
+    Mail,
+    Witness,
+    read,
+)
 
 TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
 BEGINNING = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-SKEW = 600
+WRONG_BY = 600
 """Seconds by which a function's clock may be wrong, either way."""
+MEANWHILE = 0.03
+"""Of all calls to the outside: how often others get something done just before it."""
+OWN_ACCOUNT = "123456789012"
 LOST = 0.02
 TWICE = 0.3
 """Of EC2's events."""
-TERMINAL = ("launch.rejected", "launch.expired", "launch.cancelled", "launch.terminated")
 FINAL = {State.REJECTED, State.EXPIRED, State.CANCELLED, State.TERMINATED, State.FAILED}
-PEOPLE = ("dev", "ops")
-LEADS = ("lead", "lead2", "lead3")
-DECIDERS = {"lead": LEADS, "finance": ("finance",)}
+PATIENCE = 4
+"""How often `wake` may end well and leave what was due: what it reads may lag behind."""
 LONGEST_DRAIN = 4000
 
 
 class BrokenError(AssertionError):
     """Something is not as it must be."""
+
+
+class Answer:
+    """What the API answered."""
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.code, self._body = int(raw["statusCode"]), raw["body"]
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self._body)
 
 
 class Message:
@@ -104,17 +127,27 @@ def _wiring() -> list[tuple[str, int, int, list[tuple[bool, Any]]]]:
 
 
 class World:
-    """One run. `step` does one thing; after each, what must always hold is looked at."""
+    """One run. `step` does one thing; after each, what must always hold is looked at.
+
+    `files` are a policy of `rules.known()`: who may what under it is held against what gonogo does.
+    """
 
     def __init__(self, seed: int, files: Mapping[str, str], rate: float = 0.03) -> None:
         self.seed = seed
         self.random = random.Random(seed)  # noqa: S311 - a seed, so that it runs again
         self.chance = Chance(self.random, rate)
         self.time = BEGINNING
+        self.rules = next(
+            one
+            for one in (rules.every_kind(), rules.of_example(1), rules.of_example(2))
+            if one[0].digest == digest_of(files)
+        )
+        self.witness = Witness(rules.known(), self.rules[0])
         self.outside: Outside = Outside(files, self.chance, lambda: self.time)
+        self.people = People(self)
         self.queues = [Queue(*one) for one in _wiring()]
         self.skews = {
-            name: timedelta(seconds=self.random.randint(-SKEW, SKEW))
+            name: timedelta(seconds=self.random.randint(-WRONG_BY, WRONG_BY))
             for name in ("api", "publish", "notify", "deliver", "launch", "observe", "wake")
         }
         self.read = 0
@@ -122,10 +155,12 @@ class World:
         self.lost: set[str] = set()
         self.heard: dict[str, Any] = {}
         self.did: Counter[str] = Counter()
-        self.said: dict[tuple[str, str, str], set[str | None]] = {}
-        self.surprises: list[str] = []
-        self.asked: list[dict[str, Any]] = []
         self.ends: dict[str, str] = {}
+        self.mails: list[Mail] = []
+        self._codes: list[str] = []
+        self._overdue: dict[tuple[tuple[str, str], datetime], int] = {}
+        self._posts_read = 0
+        self._running: list[str] = []
         self._woken = self.time
         self._checked: dict[str, int] = {}
         self._delayed: list[tuple[datetime, dict[str, Any]]] = []
@@ -134,14 +169,19 @@ class World:
         self._gateway = LocalGateway(switchboard.app, Config())
         self.outside.sent_on.heard = self._published
         self.outside.cloud.heard = self._of_ec2
-        self.outside.cloud.begun = self._launched
+        self.outside.cloud.begun = self.witness.begun
+        for record in self.outside.table.records:
+            self._stored(record)
+        self.outside.table.wrote = self._stored
+        self.chance.meanwhile = self._meanwhile
+        self._ledgers: dict[str, Any] = {}
 
     # -- what happens
 
     def step(self) -> None:
         """Do one thing that could happen now, and look at all that must hold."""
         ways: list[tuple[float, Callable[[], None]]] = [
-            (3, self._somebody),
+            (4, self._somebody),
             (5, self._stream),
             (6, self._message),
             (1.5, self._minutes),
@@ -153,27 +193,26 @@ class World:
         do()
         self.look()
 
+    def _meanwhile(self) -> None:
+        """Let others do something in the middle of what a function does."""
+        if not self.chance.rate or len(self._running) != 1 or self.random.random() >= MEANWHILE:
+            return
+        ways = [self._somebody, self._somebody, self._message]
+        if "publish" not in self._running:
+            ways.append(self._stream)
+        self.chance.struck["meanwhile"] += 1
+        self.random.choice(ways)()
+
     def drain(self) -> None:
         """Let nothing go wrong any more, let people end what runs, and wait until nothing is left to happen."""
         self.chance.rate = 0.0
         self.skews = dict.fromkeys(self.skews, timedelta())
+        self.outside.cloud.full, self.outside.cloud.refusal = set(), None
         for queue in self.queues:
             queue.messages += [Message(one.body, self.time) for one in queue.dead]
             queue.dead = []
         for _ in range(LONGEST_DRAIN):
-            if self._work():
-                continue
-            for launch in self.outside.table.all(Launch):
-                if launch.state in (State.RUNNING, State.STOPPED) and launch.wanted != "terminate":
-                    who = launch.question.requester.subject
-                    self._call("POST", f"/v1/launches/{launch.id}/terminate", {}, who)
-                if launch.state is State.PENDING_APPROVAL and launch.updated_at < self.time - timedelta(
-                    days=1
-                ):
-                    self._call(
-                        "POST", f"/v1/launches/{launch.id}/cancel", {}, launch.question.requester.subject
-                    )
-            if self._work():
+            if self._work() or self._wind_up():
                 continue
             comes = [one.visible_at for queue in self.queues for one in queue.messages]
             comes += [*self.outside.table.alarms().values(), *(at for at, _ in self._delayed)]
@@ -181,10 +220,44 @@ class World:
                 break
             self.time = max(self.time + timedelta(minutes=1), min(comes))
             self._wake()
+            self.look()
         else:
             raise BrokenError(f"it does not come to rest: {self.outside.table.alarms()}")
         self.look()
         self.look_at_the_end()
+
+    def _wind_up(self) -> bool:
+        """Let people end what runs or waits, and systems report; tell whether that made any difference."""
+        before = len(self.outside.table.records)
+        for machine in self.people.strays:
+            if machine.state != "terminated":
+                self.outside.cloud.turn(machine.id, "terminated")
+        for launch in self.outside.table.all(Launch):
+            who, path = launch.question.requester.subject, f"/v1/launches/{launch.id}"
+            if launch.question.plan.engine == "event":
+                self._report(launch, path)
+            elif launch.state in (State.RUNNING, State.STOPPED) and launch.wanted != "terminate":
+                self.call("POST", f"{path}/terminate", {}, who)
+            if launch.state is State.TERMINATED and launch.due_at is not None:
+                self._review(launch, path)
+            if launch.state is State.PENDING_APPROVAL and launch.updated_at < self.time - timedelta(days=1):
+                self.call("POST", f"{path}/cancel", {}, who)
+        return self._work() or before != len(self.outside.table.records)
+
+    def _review(self, launch: Launch, path: str) -> None:
+        for gate in launch.gates:
+            opened_at = gate.opened_at or self.time
+            if gate.is_after and gate.state is GateState.OPEN and opened_at < self.time - timedelta(hours=20):
+                for who in self.people.deciders(gate.name):
+                    self.people.says(who, launch.id, gate.name, "approve", launch.digest)
+                    body = {"gate": gate.name, "verdict": "approve", "digest": launch.digest}
+                    self.call("POST", f"{path}/decisions", body, who)
+
+    def _report(self, launch: Launch, path: str) -> None:
+        outcome = {State.LAUNCHING: "failed", State.RUNNING: "terminated", State.STOPPED: "terminated"}
+        if launch.state in outcome:
+            body = {"digest": launch.digest, "outcome": outcome[launch.state]}
+            self.call("POST", f"{path}/report", body, FACTORY)
 
     def _work(self) -> bool:
         """Move all that can move now, and tell whether anything did."""
@@ -201,136 +274,57 @@ class World:
     # -- people
 
     def _somebody(self) -> None:
-        doing = [self._submit, self._decide, self._decide, self._decide, self._by_link, self._by_link]
-        doing += [self._revoke, self._cancel, self._change, self._amend, self._retry]
-        self.random.choice(doing)()
+        ways = self.people.ways()
+        (do,) = self.random.choices([way for _, way in ways], [weight for weight, _ in ways])
+        self.did[do.__name__] += 1
+        do()
 
-    def _any_launch(self) -> dict[str, Any] | None:
-        return self.random.choice(self.asked) if self.asked else None
-
-    def _submit(self) -> None:
-        if len(self.asked) >= 6:
-            return
-        who = self.random.choice(PEOPLE)
-        body = {
-            "template": self.random.choice(("web-small", "web-small", "gpu-large")),
-            "parameters": {"count": self.random.choice((1, 2))},
-            "reason": f"run {self.seed}",
-            "cost_center": self.random.choice(("4711", "training")),
-            "lease": self.random.choice(("1h", "6h", "2d")),
-        }
-        key = f"key-{self.seed}-{len(self.asked)}"
-        for _ in range(6):
-            answer = self._call("POST", "/v1/launches", body, who, {"idempotency-key": key})
-            if answer is not None and answer["statusCode"] == 201:
-                launch = json.loads(answer["body"])
-                if launch["id"] not in {one["id"] for one in self.asked}:
-                    self.asked.append({"id": launch["id"], "who": who})
-                return
-
-    def _digest(self, launch_id: str) -> str | None:
-        found = self.outside.table.get(Launch, launch_id)
-        return found.digest if found is not None else None
-
-    def _decide(self) -> None:
-        launch = self._any_launch()
-        if launch is None:
-            return
-        gate = self.random.choice(tuple(DECIDERS))
-        who = self.random.choice((*DECIDERS[gate], *DECIDERS[gate], "dev", "ops", "nobody"))
-        verdict = "approve" if self.random.random() < 0.9 else "reject"
-        digest = self._digest(launch["id"])
-        if self.random.random() < 0.05:
-            digest = "0" * 64
-        self._says(launch["id"], gate, who, verdict, digest or "")
-        body = {"gate": gate, "verdict": verdict, "digest": digest}
-        answer = self._call("POST", f"/v1/launches/{launch['id']}/decisions", body, who)
-        if answer is not None and answer["statusCode"] == 200:
-            allowed = who in DECIDERS[gate] and who != launch["who"] and digest == self._digest(launch["id"])
-            self._must(allowed, f"{who} decided {gate} of {launch['id']}, asked for by {launch['who']}")
-
-    def _says(self, launch_id: str, gate: str, who: str, verdict: str, digest: str) -> None:
-        """Keep what somebody may have said: whether it was taken is not known, if no answer comes."""
-        if verdict == "approve":
-            self.said.setdefault((launch_id, gate, who), set()).add(digest)
-
-    def _by_link(self) -> None:
-        mails = self.outside.mailed.sent
-        if not mails:
-            return
-        to, raw = self.random.choice(mails)
-        text = str(
-            email.message_from_bytes(raw, policy=email.policy.default).get_body(("plain",)).get_content()  # type: ignore[union-attr]
-        )
-        found = re.search(r"gng_[A-Za-z0-9_-]+", text)
-        if found is None:
-            return
-        who, code = to.partition("@")[0], found[0]
-        if self.random.random() < 0.1:
-            code = code[:-1] + ("A" if code[-1] != "A" else "B")
-            answer = self._call("POST", "/v1/decisions", {"token": code, "verdict": "approve"}, None)
-            self._must(answer is None or answer["statusCode"] >= 400, "a forged token was taken")
-            return
-        for launch in self.asked:
-            for gate, deciders in DECIDERS.items():
-                if who in deciders and f"{launch['id']}" in text:
-                    self._says(launch["id"], gate, who, "approve", self._digest(launch["id"]) or "")
-        self._call("POST", "/v1/decisions", {"token": code, "verdict": "approve"}, None)
-
-    def _revoke(self) -> None:
-        launch = self._any_launch()
-        if launch is None:
-            return
-        gate = self.random.choice(tuple(DECIDERS))
-        who = self.random.choice(DECIDERS[gate])
-        body = {"gate": gate, "verdict": "revoke", "digest": self._digest(launch["id"])}
-        answer = self._call("POST", f"/v1/launches/{launch['id']}/decisions", body, who)
-        if answer is not None and answer["statusCode"] == 200:
-            self.said[launch["id"], gate, who] = set()
-
-    def _cancel(self) -> None:
-        launch = self._any_launch()
-        if launch is not None and self.random.random() < 0.3:
-            self._call("POST", f"/v1/launches/{launch['id']}/cancel", {}, launch["who"])
-
-    def _change(self) -> None:
-        launch = self._any_launch()
-        if launch is not None:
-            wanted = self.random.choice(("stop", "start", "start", "terminate"))
-            self._call("POST", f"/v1/launches/{launch['id']}/{wanted}", {}, launch["who"])
-
-    def _retry(self) -> None:
-        launch = self._any_launch()
-        if launch is not None:
-            self._call("POST", f"/v1/launches/{launch['id']}/retry", {}, launch["who"])
-
-    def _amend(self) -> None:
-        launch = self._any_launch()
-        if launch is not None and self.random.random() < 0.4:
-            body = {"parameters": {"count": self.random.choice((1, 2))}, "lease": "3h"}
-            self._call("POST", f"/v1/launches/{launch['id']}/amend", body, launch["who"])
-
-    def _call(
+    def call(
         self,
         method: str,
         path: str,
         body: Any,
         who: str | None,
         headers: Mapping[str, str] | None = None,
-    ) -> dict[str, Any] | None:
+    ) -> Answer | None:
         """Send a request to the API; None where no answer comes."""
         sent = {"content-type": "application/json", **({"authorization": f"Bearer {who}"} if who else {})}
-        answer: dict[str, Any] | None = None
+        answer: Answer | None = None
+        request = switchboard.app.current_request if self._running else None
         with self._as("api"), contextlib.suppress(Crash):
             try:
-                answer = self._gateway.handle_request(
-                    method, path, {**sent, **(headers or {})}, json.dumps(body).encode()
-                )
+                raw = self._gateway.handle_request(method, path, {**sent, **(headers or {})}, as_body(body))
+                answer = Answer(raw)
             except ForbiddenError:
                 return None
-        if answer is not None and answer["statusCode"] >= 500 and answer["statusCode"] != 503:
-            raise BrokenError(f"{method} {path} answers {answer['statusCode']}: {answer['body']}")
+            finally:
+                switchboard.app.current_request = request
+        if answer is not None:
+            wrong = answer.code >= 500 and answer.code != 503
+            self.witness.must(not wrong, f"{method} {path} answers {answer.code}: {answer._body}")
         return answer
+
+    def publish(self, wanted: rules.Rules) -> None:
+        """Put rules in force, as whoever deploys does with `gonogo policy publish`."""
+        rate, self.chance.rate = self.chance.rate, 0.0
+        try:
+            self.outside.publish_policy(wanted.files)
+        finally:
+            self.chance.rate = rate
+
+    def codes(self) -> list[str]:
+        """Return every code that was sent, oldest first; what else was sent is read too."""
+        for to, raw in self.outside.mailed.sent[len(self.mails) :]:
+            mail = read(to, self.outside.mailed.sent_at[len(self.mails)], raw)
+            self.mails.append(mail)
+            self.witness.mailed(to, mail.text)
+            self._codes += CODE.findall(mail.text)
+        for post in self.outside.posted.posts[self._posts_read :]:
+            self.witness.posted(post)
+            code = post["body"]["data"].get("token")
+            self._codes += [code] if code else []
+        self._posts_read = len(self.outside.posted.posts)
+        return self._codes
 
     # -- machines and clocks
 
@@ -341,6 +335,7 @@ class World:
             one
             for one in self.outside.cloud.machines.values()
             if one.state != "terminated"
+            and one not in self.people.strays
             and now not in (one.began_at, one.changed_at)  # no machine is so quick
         ]
         if live:
@@ -355,8 +350,12 @@ class World:
 
     def _hours(self) -> None:
         """Let hours go by; somebody wakes four times an hour: EC2 shows what has ended for no longer than one."""
-        for _ in range(self.random.choice((4, 8, 32))):
+        for quarter in range(self.random.choice((4, 8, 32))):
             self._pass(timedelta(minutes=15))
+            if quarter % 4 == 3:
+                self._stream()
+                self._message()
+                self._message()
 
     def _pass(self, span: timedelta) -> None:
         self.time += span
@@ -366,22 +365,28 @@ class World:
 
     def _wake(self) -> None:
         self._woken = self.time
-        self._invoke("wake", {})
+        due = [(key, at) for key, at in self.outside.table.alarms().items() if at < self.time - SKEW]
+        if self._invoke("wake", {}) is not None:
+            self._overdue = {one: self._overdue.get(one, 0) + 1 for one in due}
         self._arrive()
 
-    def _of_ec2(self, machine: memory.Machine) -> None:
-        """Let EC2 tell of a change: sometimes never, sometimes twice, sometimes late."""
-        event = {
+    def of_ec2(self, machine: memory.Machine, state: str) -> dict[str, Any]:
+        """Return what EC2 sends of a machine that came into this state just now."""
+        return {
             "version": "0",
             "id": f"ec2-{self.random.random()}",
             "source": "aws.ec2",
             "detail-type": "EC2 Instance State-change Notification",
-            "account": "123456789012",
+            "account": machine.account or OWN_ACCOUNT,
             "time": self.time.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "region": machine.region,
             "resources": [],
-            "detail": {"instance-id": machine.id, "state": machine.state},
+            "detail": {"instance-id": machine.id, "state": state},
         }
+
+    def _of_ec2(self, machine: memory.Machine) -> None:
+        """Let EC2 tell of a change: sometimes never, sometimes twice, sometimes late."""
+        event = self.of_ec2(machine, machine.state)
         if self.random.random() < LOST and self.chance.rate:
             self.lost.add(machine.id)
             self.chance.struck["EC2 event lost"] += 1
@@ -398,9 +403,14 @@ class World:
 
     # -- the bus, the stream, the queues
 
+    def _stored(self, record: Mapping[str, Any]) -> None:
+        change = record["dynamodb"]
+        self.witness.wrote(change["Keys"]["pk"]["S"], change.get("OldImage"), change["NewImage"])
+
     def _published(self, event: dict[str, Any]) -> None:
         known = self.heard.setdefault(event["id"], event)
-        self._must(known == event, f"{event['id']} means two things")
+        self.witness.must(known == event, f"{event['id']} means two things: {known} {event}")
+        self.witness.published(event)
         envelope = {
             "version": "0",
             "id": f"eb-{len(self.heard)}",
@@ -431,6 +441,11 @@ class World:
             if queue.takes(whole, ours=ours):
                 late = timedelta(seconds=self.random.choice((0, 0, 0, 1, 30)))
                 queue.messages.append(Message(json.dumps(whole), self.time + late))
+
+    def deliver_forged(self, function: str, envelope: Mapping[str, Any]) -> None:
+        """Put a message before a function that came over no bus."""
+        (queue,) = [one for one in self.queues if one.function == function]
+        queue.messages.append(Message(json.dumps(envelope), self.time))
 
     def _stream(self) -> None:
         """Hand a batch of the stream to `publish`, sometimes one that it has had, sometimes with poison in it."""
@@ -469,7 +484,8 @@ class World:
             queue for queue in self.queues if any(one.visible_at <= self.time for one in queue.messages)
         ]
         if not waiting:
-            self._minutes()
+            if not self._running:
+                self._minutes()
             return
         queue = self.random.choice(waiting)
         visible = [one for one in queue.messages if one.visible_at <= self.time]
@@ -508,11 +524,16 @@ class World:
 
     @contextlib.contextmanager
     def _as(self, function: str) -> Iterator[None]:
-        before, self.outside.skew = self.outside.skew, self.skews[function]
+        before, since = self.outside.skew, self.witness.since
+        self.outside.skew, self.witness.time = self.skews[function], self.time
+        if not self._running:
+            self.witness.since = len(self.witness.in_force) - 1
+        self._running.append(function)
         try:
             yield
         finally:
-            self.outside.skew = before
+            self._running.pop()
+            self.outside.skew, self.witness.since = before, since
 
     # -- what must hold
 
@@ -520,51 +541,49 @@ class World:
         if not holds:
             raise BrokenError(f"seed {self.seed}: {what}")
 
-    def _launched(self, plan: Plan, token: str) -> None:
-        """Look, at the moment when something is made, whether it may be."""
-        launch = next((one for one in self.outside.table.all(Launch) if one.client_token() == token), None)
-        self._must(launch is not None, "something is made that no launch asks for")
-        assert launch is not None
-        self._must(launch.state is State.LAUNCHING, f"{launch.id} is made while {launch.state}")
-        self._must(launch.question.digest == launch.digest, f"{launch.id} is not what its digest says")
-        self._must(launch.plan == plan, f"{launch.id} is made by another plan")
-        asker = launch.question.requester.subject
-        gates = {gate.name: gate for gate in launch.gates if not gate.is_after}
-        needed = set() if asker == "ops" else {"lead"}
-        if asker != "ops" and launch.question.price.monthly > 500:
-            needed.add("finance")
-        self._must(needed <= set(gates), f"{launch.id} is made without {needed - set(gates)}")
-        for gate in gates.values():
-            self._must(gate.state is GateState.GO, f"{launch.id} is made while {gate.name} is {gate.state}")
-            said = {
-                one.actor.subject
-                for one in gate.counting
-                if one.verdict == "approve"
-                and launch.digest in self.said.get((launch.id, gate.name, one.actor.subject), set())
-            }
-            self._must(len(said) >= gate.quorum, f"{launch.id} is made with {said} for {gate.name}")
-            self._must(asker not in said, f"{asker} approved {launch.id}")
-
     def look(self) -> None:
         """Look at what must hold after every step."""
+        self._must(not self.witness.found, "; ".join(self.witness.found[:3]))
         machines: dict[str, set[str]] = {}
+        strays = {one.id for one in self.people.strays}
         for one in self.outside.cloud.machines.values():
-            if one.state != "terminated":
-                machines.setdefault(one.tags["gonogo:launch"], set()).add(one.token)
+            if one.state != "terminated" and one.id not in strays:
+                machines.setdefault(one.tags["gonogo:launch"], set()).add(
+                    one.token.rpartition("-")[0][:52] if one.token[52:] else one.token
+                )
         for launch_id, tokens in machines.items():
             self._must(len(tokens) == 1, f"{launch_id} was launched {len(tokens)} times")
-        for launch in self.outside.table.all(Launch):
-            if self._checked.get(launch.id) == launch.version:
+        for id_ in self.witness.lives:
+            launch = self.outside.table.get(Launch, id_)
+            if launch is None or self._checked.get(launch.id) == launch.version:
                 continue
             self._checked[launch.id] = launch.version
-            ends = [one.type for one in self._history(launch) if one.type in TERMINAL]
-            self._must(len(ends) <= 1, f"{launch.id} ended {ends}")
-            before = self.ends.setdefault(launch.id, ends[0]) if ends else None
-            self._must(not ends or before == ends[0], f"{launch.id} ended {before}, then {ends}")
-            verified = chain.verify(fresh([cloud_event(launch.id, one) for one in self._history(launch)]))
-            self._must(not verified.bad, f"the history of {launch.id}: {verified.bad}")
-            if launch.state not in FINAL:
-                self._must(launch.due_at is not None, f"{launch.id} is {launch.state} without an alarm")
+            self._look_at(launch)
+        alarms = self.outside.table.alarms()
+        for (key, at), times in self._overdue.items():
+            self._must(times < PATIENCE or alarms.get(key) != at, f"{key} is stuck since {at}")
+
+    def _look_at(self, launch: Launch) -> None:
+        ends = [one.type for one in self._history(launch) if one.type in ENDS]
+        self._must(len(ends) <= 1, f"{launch.id} ended {ends}")
+        before = self.ends.setdefault(launch.id, ends[0]) if ends else None
+        self._must(not ends or before == ends[0], f"{launch.id} ended {before}, then {ends}")
+        verified = chain.verify(fresh([cloud_event(launch.id, one) for one in self._history(launch)]))
+        self._must(not verified.bad, f"the history of {launch.id}: {verified.bad}")
+        if launch.state not in FINAL:
+            self._must(
+                launch.due_at is not None or self._rests(launch),
+                f"{launch.id} is {launch.state} without an alarm",
+            )
+        if launch.state is State.LAUNCHING and launch.question.cost_center == "training" and not launch.undo:
+            holds = [one.month for one in self.outside.table.all(Ledger) if launch.id in one.held]
+            free = launch.question.plan.engine == "policy"
+            self._must(holds or free, f"{launch.id} is launched and holds nothing of its budget")
+
+    @staticmethod
+    def _rests(launch: Launch) -> bool:
+        """Tell whether nothing is ever to happen by itself."""
+        return launch.state in (State.RUNNING, State.STOPPED) and launch.lease_ends_at is None
 
     def _history(self, launch: Launch) -> list[Any]:
         first = launch.history[0].seq if launch.history else 1
@@ -573,25 +592,101 @@ class World:
 
     def look_at_the_end(self) -> None:
         """Look at what must be so once nothing is left to happen."""
+        self.codes()
         for launch in self.outside.table.all(Launch):
             self._must(launch.state in FINAL, f"{launch.id} is stuck in {launch.state}")
-            told = {f"{launch.id}-{one.seq}" for one in self._history(launch)}
-            self._must(told <= self.heard.keys(), f"never published: {told - self.heard.keys()}")
-            for one in self._history(launch):
-                event = fresh(cloud_event(launch.id, one))
-                self._must(self.heard[event["id"]] == event, f"{event['id']} was published otherwise")
+        missing = self.witness.committed.keys() - self.heard.keys()
+        self._must(not missing, f"never published: {missing}")
         for queue in self.queues:
             self._must(not queue.dead, f"{queue.function} has dead letters: {queue.dead[:1]}")
         poison = [one for one in self.outside.dead.letters if "poison" in str(one.get("id"))]
         self._must(len(poison) == len(self.outside.dead.letters), f"dead: {self.outside.dead.letters}")
+        self._look_at_what_is_left()
+        self._look_at_the_mails()
         self._look_at_the_ledger()
+        self._must(not self.witness.found, "; ".join(self.witness.found[:3]))
+
+    def _look_at_what_is_left(self) -> None:
+        """See that nothing runs on, nothing is held, and what nobody approved was told of."""
+        left = [one.id for one in self.outside.cloud.machines.values() if one.state != "terminated"]
+        self._must(not left, f"{left} run for nobody")
+        held = {one.month: one.held for one in self.outside.table.all(Ledger) if one.held}
+        self._must(not held, f"held for ever: {held}")
+        told = {
+            one["data"]["instance"] for one in self.heard.values() if one["type"] == "instance.unapproved"
+        }
+        for stray in self.people.strays:
+            self._must(stray.id in told or not self._was_watched(stray), f"nobody was told of {stray.id}")
+        strays = {one.id for one in self.people.strays}
+        self._must(told <= strays, f"{told - strays} are said to be unapproved")
+
+    def _was_watched(self, stray: memory.Machine) -> bool:
+        """Tell whether a stray ran for an hour and more beside something of ours, at its place."""
+        ((begin, end),) = self.outside.cloud.ran[stray.id]
+        assert begin is not None
+        spans = [
+            (max(begin, since), min(end or self.time, until or self.time))
+            for one in self.outside.cloud.machines.values()
+            if one not in self.people.strays and (one.region, one.account) == (stray.region, stray.account)
+            for since, until in self.outside.cloud.ran[one.id]
+            if since is not None
+        ]
+        return any(until - since > timedelta(hours=1) for since, until in spans)
+
+    def _look_at_the_mails(self) -> None:
+        """See that whoever asked was told what became of it, and whoever was to decide was asked."""
+        to: dict[str, list[Mail]] = {}
+        for mail in self.mails:
+            to.setdefault(mail.to.partition("@")[0], []).append(mail)
+        for life in self.witness.lives.values():
+            for subject in set(TOLD.values()):
+                names = [name for name, begins in TOLD.items() if begins == subject]
+                told = sum(life.types.count(name) for name in names)
+                if life.facts["engine"] in ("lease", "policy"):
+                    continue
+                for who in life.askers:
+                    got = {
+                        one.delivery
+                        for one in to.get(who, ())
+                        if one.subject.startswith(subject) and life.id in one.text
+                    }
+                    no_mail = who in {*self.rules[0].services, "lead3"}
+                    self._must(
+                        no_mail or len(got) >= told,
+                        f"{who} was told {len(got)} of {told} {names} of {life.id}",
+                    )
+            for name, gate in life.gates.items():
+                stays = (gate.closed_at or self.time) - gate.opened_at
+                if gate.kind != "human" or stays < ASKED_WITHIN or len(self.witness.in_force) > 1:
+                    continue  # or who may has changed meanwhile
+                said = {*gate.yes, *gate.no, *(one.actor for one in (*gate.yes.values(), *gate.no.values()))}
+                for who in set(gate.approvers) - said:
+                    asked = [
+                        one
+                        for one in to.get(who, ())
+                        if life.id in one.text and one.at > gate.opened_at - SKEW
+                    ]
+                    self._must(
+                        asked or who == "lead3", f"{who} was never asked to decide {name} of {life.id}"
+                    )
 
     def _look_at_the_ledger(self) -> None:
         billed: Counter[str] = Counter()
         for day in self.outside.table.all(UsageDay):
             billed[day.facts.instance] += day.seconds
+        heard: Counter[str] = Counter()
+        for event in self.heard.values():
+            if event["type"] == "usage.recorded":
+                heard[event["data"]["instance"]] += event["data"]["seconds"]
+        self._must(
+            +billed == +heard, f"billed are {billed - heard}, and whoever listens heard {heard - billed}"
+        )
+        strays = {one.id for one in self.people.strays}
+        self._must(not strays & billed.keys(), f"{strays} are billed, and are not ours")
         least = self.outside.policies.current().prices.least("ec2")
         for one, spans in self.outside.cloud.ran.items():
+            if one in strays:
+                continue
             true = sum(
                 max(least, int((end - begin).total_seconds())) for begin, end in spans if begin and end
             )
