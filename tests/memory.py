@@ -39,6 +39,7 @@ from gonogo.core.token import Keyring
 from gonogo.ports import Page, PoisonError, Seen
 from gonogo.service import policies
 from gonogo.service.extend import LeaseEngine
+from gonogo.service.limits import Limits
 from gonogo.service.publish import Change, Image
 
 T = TypeVar("T", bound=Item)
@@ -609,6 +610,11 @@ class Outside:
     def secrets(self) -> ports.Secrets:
         """The signing secrets of webhooks."""
         return self.safe
+
+    @cached_property
+    def limits(self) -> ports.Limits:
+        """What each has done of late."""
+        return Limits()
 
     @property
     def caller(self) -> ports.Caller:

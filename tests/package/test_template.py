@@ -212,7 +212,7 @@ def test_rules_put_aside_what_they_cannot_deliver(template: dict[str, Any]) -> N
 def test_rules_pass_on_what_their_functions_act_upon(template: dict[str, Any]) -> None:
     """An event that no rule names is a mail that nobody gets; one that nobody knows is misspelt."""
     known = {one.type for one in heirs(events.Data)}
-    telling = {"gate.opened", "gate.decided", "gate.closed", "delivery.due", *notify._ABOUT_THE_LAUNCH}
+    telling = {"gate.opened", "gate.decided", "gate.closed", "delivery.due", *notify.ABOUT_THE_LAUNCH}
     for name, acted_upon in (
         ("NotifyRule", telling),
         ("DeliverRule", telling),
