@@ -41,6 +41,7 @@ from gonogo.service import policies
 from gonogo.service.extend import LeaseEngine
 from gonogo.service.limits import Limits
 from gonogo.service.publish import Change, Image
+from gonogo.webhook import Patient
 
 T = TypeVar("T", bound=Item)
 S = TypeVar("S", bound=msgspec.Struct)
@@ -616,10 +617,10 @@ class Outside:
         """What each has done of late."""
         return Limits()
 
-    @property
+    @cached_property
     def caller(self) -> ports.Caller:
         """The way out to webhooks."""
-        return self.posted
+        return Patient(self.posted)
 
     @cached_property
     def identity(self) -> ports.Identity:

@@ -26,7 +26,7 @@ class Limit(msgspec.Struct, frozen=True):
         Raises:
             TooManyError: it is empty.
         """
-        each = self.window / self.quota
+        each = self.window // self.quota  # rounded down, so that a whole quota fits
         full_at = min(max(full_at or at, at), at + self.window) + each
         over = full_at - at - self.window
         if over > timedelta():
