@@ -17,6 +17,7 @@ ACTIONS = {
     "submit": "whom policy lets ask for it, or launch it",
     "decide": "whom policy lets approve the gate, but for whoever asked or amended",
     "note": "the system that decides the hook",
+    "redeliver": "whom it is for, whoever asked, and who may launch it at once",
     "report": "the outside system that the plan names",
     "own": "whoever asked",
     "run": "whoever asked, and who may launch it at once",
@@ -240,6 +241,24 @@ def reports(name: str) -> Any:
 def inbox() -> Any:
     """List what waits for whoever asks."""
     return _api().inbox(app.current_request)
+
+
+@app.route("/v1/deliveries", methods=["GET"], action="read")
+def deliveries() -> Any:
+    """List notices that could not be sent."""
+    return _api().list_deliveries(app.current_request)
+
+
+@app.route("/v1/launches/{id}/deliveries", methods=["GET"], action="read")
+def deliveries_of(id: str) -> Any:  # noqa: A002
+    """List the notices of a launch."""
+    return _api().launch_deliveries(app.current_request, id)
+
+
+@app.route("/v1/deliveries/{id}/redeliver", methods=["POST"], action="redeliver", content_types=JSON)
+def redeliver(id: str) -> Any:  # noqa: A002
+    """Have a notice sent again."""
+    return _api().redeliver(app.current_request, id)
 
 
 @app.route("/v1/templates", methods=["GET"], action="read")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import msgspec
 from chalice.app import Response
 
 from functions import bodies, problem, strict
-from functions.headers import SECURITY_HEADERS
+from functions.headers import SECURITY_HEADERS, source_of
 from gonogo import __version__
 from gonogo.bootstrap import gonogo
 from gonogo.core.actor import Actor
 from gonogo.core.delegation import Delegation
+from gonogo.core.delivery import Trouble
 from gonogo.core.errors import Fault, InvalidError, NotFoundError, PolicyMissingError
 from gonogo.core.launch import Launch
 from gonogo.core.policy import Principal
@@ -24,6 +25,7 @@ from gonogo.service import (
     change,
     decide,
     delegate,
+    deliveries,
     extend,
     identity,
     policies,
@@ -32,6 +34,7 @@ from gonogo.service import (
     submit,
     why,
 )
+from gonogo.service.deliveries import Told
 from gonogo.service.identity import SignedIn
 
 T = TypeVar("T")
@@ -50,6 +53,7 @@ class Request(Protocol):
     headers: Any
     query_params: Any
     raw_body: bytes
+    context: Any
 
 
 @problem.answered
@@ -136,9 +140,18 @@ def decide_by_token(request: Request) -> Response:
     if said.note is not None:
         if said.comment is not None:
             raise InvalidError(Fault("/comment", "exclusive", "goes with a verdict, not with a note"))
-        return _launch(decide.note_by_token(gonogo(), said.token, note=said.note))
+        return _launch(decide.note_by_token(gonogo(), said.token, note=said.note, source=source_of(request)))
     verdict = bodies.VERDICTS[said.verdict or "reject"]
-    return _launch(decide.by_token(gonogo(), said.token, verdict=verdict, digest=None, comment=said.comment))
+    return _launch(
+        decide.by_token(
+            gonogo(),
+            said.token,
+            verdict=verdict,
+            digest=None,
+            comment=said.comment,
+            source=source_of(request),
+        )
+    )
 
 
 @problem.answered
@@ -286,6 +299,35 @@ def inbox(request: Request) -> Response:
 
 
 @problem.answered
+def list_deliveries(request: Request) -> Response:
+    """GET /v1/deliveries: those that were given up, or wait for another try."""
+    query = _query(request, "trouble", "cursor", "limit")
+    reader = _signed_in(request)
+    page = deliveries.in_trouble(
+        gonogo(), reader, _trouble(query), cursor=query.get("cursor"), limit=_limit(query)
+    )
+    return _reply(bodies.delivery_page(page))
+
+
+@problem.answered
+def launch_deliveries(request: Request, launch_id: str) -> Response:
+    """GET /v1/launches/{id}/deliveries: every notice of a launch."""
+    _query(request)
+    told = deliveries.of_launch(gonogo(), _signed_in(request), launch_id)
+    return _reply(bodies.DeliveryPage(tuple(bodies.delivery_view(one) for one in told), None))
+
+
+@problem.answered
+def redeliver(request: Request, delivery_id: str) -> Response:
+    """POST /v1/deliveries/{id}/redeliver: it is sent by whoever sends notices, and not here."""
+    _query(request)
+    asker = _signed_in(request)
+    _body(request, bodies.Nothing, empty=b"{}")
+    again = deliveries.redeliver(gonogo(), asker, delivery_id)
+    return _reply(bodies.delivery_view(Told(again, shows_errors=True)), HTTPStatus.ACCEPTED)
+
+
+@problem.answered
 def list_templates(request: Request) -> Response:
     """GET /v1/templates."""
     _query(request)
@@ -343,7 +385,7 @@ def _body(request: Request, kind: type[T], *, empty: bytes = b"", largest: int =
 
 
 def _signed_in(request: Request) -> SignedIn:
-    return identity.sign_in(gonogo(), request.headers.get("authorization"))
+    return identity.sign_in(gonogo(), request.headers.get("authorization"), source_of(request))
 
 
 def _launch(launch: Launch, status: HTTPStatus = HTTPStatus.OK) -> Response:
@@ -395,6 +437,14 @@ def _state(text: str) -> State:
         return State(text)
     except ValueError:
         raise InvalidError(Fault("state", "enum", f"is one of {', '.join(State)}")) from None
+
+
+def _trouble(query: dict[str, str]) -> Trouble:
+    try:
+        found: Trouble = msgspec.convert(query.get("trouble", "failed"), Trouble)
+    except msgspec.ValidationError:
+        raise InvalidError(Fault("trouble", "enum", f"is one of {', '.join(get_args(Trouble))}")) from None
+    return found
 
 
 def _requester(query: dict[str, str], reader: Principal) -> Actor:

@@ -13,6 +13,7 @@ from gonogo.core.actor import Actor
 from gonogo.core.budget import Standing
 from gonogo.core.bundle import Bundle
 from gonogo.core.delegation import Delegation
+from gonogo.core.delivery import Channel, Topic
 from gonogo.core.errors import Fault, InvalidError
 from gonogo.core.event import Change, Event, Price, cloud_event
 from gonogo.core.gates import Gate, Note
@@ -22,6 +23,7 @@ from gonogo.core.window import Window
 from gonogo.ports import Page
 from gonogo.service import decide, report
 from gonogo.service.amend import Changes
+from gonogo.service.deliveries import Told
 from gonogo.service.read import InboxEntry
 from gonogo.service.submit import Prepared
 from gonogo.service.why import Why
@@ -353,6 +355,40 @@ class InboxPage(msgspec.Struct, frozen=True):
     """One page of what waits for whoever asks."""
 
     items: tuple[InboxView, ...]
+    cursor: str | None
+
+
+class SendingView(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a notice is on one channel: `next_try_at` is when it is tried again, if it waits for that.
+
+    `error` says what went wrong last, in our own words or AWS's and never in a receiver's; it is null where nothing
+    did, or where the reader may not know.
+    """
+
+    channel: Channel
+    state: Literal["waiting", "claimed", "sent", "failed"]
+    tries: int
+    next_try_at: datetime | None
+    error: str | None
+
+
+class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
+    """One notice: to whom, of what, and how far it is on each channel. `launch` is null where it is of a delegation."""
+
+    id: str
+    at: datetime
+    updated_at: datetime
+    to: Actor
+    topic: Topic
+    launch: str | None
+    gate: str | None
+    channels: tuple[SendingView, ...]
+
+
+class DeliveryPage(msgspec.Struct, frozen=True):
+    """One page of notices."""
+
+    items: tuple[DeliveryView, ...]
     cursor: str | None
 
 
@@ -705,6 +741,35 @@ def inbox_page(page: Page) -> InboxPage:
         tuple(InboxView(gate=gate_view(one.gate), launch=launch_view(one.launch)) for one in entries),
         page.cursor,
     )
+
+
+def delivery_view(told: Told) -> DeliveryView:
+    """Show one notice."""
+    this = told.delivery
+    return DeliveryView(
+        id=this.id,
+        at=this.at,
+        updated_at=this.updated_at,
+        to=this.actor,
+        topic=this.topic,
+        launch=this.launch or None,
+        gate=this.gate,
+        channels=tuple(
+            SendingView(
+                channel=channel,
+                state=one.state,
+                tries=one.tries,
+                next_try_at=one.not_before if one.state == "waiting" else None,
+                error=one.error if told.shows_errors else None,
+            )
+            for channel, one in this.channels.items()
+        ),
+    )
+
+
+def delivery_page(page: Page) -> DeliveryPage:
+    """Show a page of notices."""
+    return DeliveryPage(tuple(delivery_view(one) for one in page.items), page.cursor)
 
 
 def history(launch_id: str, events: list[Event], head: str | None) -> History:

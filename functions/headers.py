@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
 _CLOSED = {
@@ -52,6 +53,12 @@ def from_elsewhere(headers: Mapping[str, str], public_url: str) -> bool:
         return site is None
     sender = urlsplit(origin).netloc
     return not sender or sender not in (headers.get("host"), urlsplit(public_url).netloc)
+
+
+def source_of(request: Any) -> str | None:
+    """Return the address that a request came from, as API Gateway saw it: no header can say another."""
+    found: str | None = request.context.get("identity", {}).get("sourceIp")
+    return found
 
 
 def page_headers(*, style: str, script: str | None = None) -> dict[str, str]:

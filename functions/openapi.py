@@ -9,6 +9,7 @@ import msgspec
 
 from functions import bodies, usage_bodies
 from gonogo import __version__
+from gonogo.core.delivery import Trouble
 from gonogo.core.reports import Name
 from gonogo.core.states import State
 
@@ -201,6 +202,29 @@ OPERATIONS: tuple[Operation, ...] = (
         query=("cursor", "limit"),
     ),
     Operation(
+        method="get",
+        path="/v1/deliveries",
+        summary="List the notices that were given up, or wait for another try after one that failed.",
+        answer=bodies.DeliveryPage,
+        query=("trouble", "cursor", "limit"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/launches/{id}/deliveries",
+        summary="List every notice of a launch, oldest first: to whom, by which channel, and what became of it.",
+        answer=bodies.DeliveryPage,
+        problems=(404,),
+    ),
+    Operation(
+        method="post",
+        path="/v1/deliveries/{id}/redeliver",
+        summary="Have a notice tried again that was given up, or waits for its next try.",
+        body=bodies.Nothing,
+        answer=bodies.DeliveryView,
+        success=202,
+        problems=(404, 409),
+    ),
+    Operation(
         method="get", path="/v1/templates", summary="List what may be asked for.", answer=bodies.Templates
     ),
     Operation(
@@ -291,6 +315,10 @@ OPERATIONS: tuple[Operation, ...] = (
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "dry_run": {"in": "query", "schema": {"type": "boolean", "default": False}},
     "state": {"in": "query", "schema": {"type": "string", "enum": [str(one) for one in State]}},
+    "trouble": {
+        "in": "query",
+        "schema": {"type": "string", "enum": list(get_args(Trouble)), "default": "failed"},
+    },
     "requester": {
         "in": "query",
         "description": "`me`, or issuer#subject, percent-encoded",
@@ -403,7 +431,9 @@ def _problems(one: Operation) -> list[int]:
     if one.body is not None or one.method == "post":
         statuses |= {400, 413, 415, 503}
     if one.signed_in:
-        statuses |= {401, 403}
+        statuses |= {401, 403, 429}
+    if one.path in ("/v1/decisions", "/decide") and one.method == "post":
+        statuses |= {429}
     if one.path == "/decide" and one.method == "post":
         statuses |= {422}
     return sorted(statuses)

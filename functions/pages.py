@@ -19,7 +19,7 @@ from chalice.app import Response
 
 from functions import problem, wording
 from functions.bodies import Text
-from functions.headers import from_elsewhere, page_headers
+from functions.headers import from_elsewhere, page_headers, source_of
 from functions.rendering import inline, templates
 from gonogo.bootstrap import gonogo
 from gonogo.core import duration, errors, plan, token
@@ -53,6 +53,10 @@ class Request(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """The request's headers."""
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        """What the gateway says of it."""
 
     @property
     def raw_body(self) -> bytes:
@@ -111,13 +115,13 @@ def pointer(launch_id: str) -> Response:
 @_guarded
 def decide(request: Request) -> Response:
     """POST /decide: with a code alone, show what it is for; with an answer to the digest shown, decide."""
-    code = ""
+    code, source = "", source_of(request)
     try:
         fields = _fields(request)
         code = fields["code"]
         if "answer" in fields:
-            return _decide(gonogo(), code, fields)
-        return _shown(gonogo(), code, deciding.show(gonogo(), code))
+            return _decide(gonogo(), code, fields, source)
+        return _shown(gonogo(), code, deciding.show(gonogo(), code, source=source))
     except _NotOurFormError as error:
         return _refusal(error.status, "This is not our form", *error.sentences, "Nothing was changed.")
     except errors.GonogoError as error:
@@ -181,21 +185,24 @@ def _comment(text: str) -> str | None:
     return msgspec.convert(text, Text)
 
 
-def _decide(outside: Outside, code: str, fields: Mapping[str, str]) -> Response:
+def _decide(outside: Outside, code: str, fields: Mapping[str, str], source: str | None) -> Response:
     verdict = _verdict(fields["answer"])
     if verdict is None:
-        return _asked_again(outside, fields, "Nothing is decided. Type {words}, and nothing else.")
+        return _asked_again(outside, fields, source, "Nothing is decided. Type {words}, and nothing else.")
     try:
         comment = _comment(fields.get("comment", ""))
     except msgspec.ValidationError:
         return _asked_again(
             outside,
             fields,
+            source,
             f"Nothing is decided. A comment has {LONGEST_COMMENT} characters at most, and none of control.",
         )
     before = outside.now()
     claim, _, _ = token.read(code, now=before, epoch=outside.epoch)
-    launch = deciding.by_token(outside, code, verdict=verdict, digest=fields["digest"], comment=comment)
+    launch = deciding.by_token(
+        outside, code, verdict=verdict, digest=fields["digest"], comment=comment, source=source
+    )
     shown = Shown(launch=launch, gate=launch.gate(claim.gate), actor=claim.actor)
     if verdict == "revoke":
         return _decided(
@@ -207,9 +214,10 @@ def _decide(outside: Outside, code: str, fields: Mapping[str, str]) -> Response:
     return _decided(outside, code, shown, heading=f"{wording.VERDICTS[verdict]} is recorded")
 
 
-def _asked_again(outside: Outside, fields: Mapping[str, str], fault: str) -> Response:
+def _asked_again(outside: Outside, fields: Mapping[str, str], source: str | None, fault: str) -> Response:
     code = fields["code"]
-    return _shown(outside, code, deciding.show(outside, code), fault=fault, comment=fields.get("comment", ""))
+    shown = deciding.show(outside, code, source=source)
+    return _shown(outside, code, shown, fault=fault, comment=fields.get("comment", ""))
 
 
 def _shown(outside: Outside, code: str, shown: Shown, fault: str = "", comment: str = "") -> Response:
@@ -289,6 +297,15 @@ def _refused(error: errors.GonogoError, code: str) -> Response:
             "Something that this needs did not answer just now. Open your link again in a minute: it shows"
             " what is recorded.",
         )
+    if isinstance(error, errors.TooManyError):
+        made = _refusal(
+            status,
+            title,
+            f"Nothing was changed. Please try again in {wording.wait(error.retry_after)}.",
+            code=code,
+        )
+        made.headers.update(problem.limit_headers(error))
+        return made
     known = not isinstance(error, errors.TokenInvalidError)
     sentences = (str(error), "Nothing was changed.") if known else (str(error),)
     return _refusal(status, title, *sentences, code=code if status == HTTPStatus.CONFLICT else "")

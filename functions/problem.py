@@ -43,7 +43,8 @@ TABLE: dict[type[errors.GonogoError], tuple[HTTPStatus, str, str]] = {
     errors.KeyReusedError: (HTTPStatus.UNPROCESSABLE_ENTITY, "key-reused", "The Idempotency-Key was used"),
     errors.TransitionNotAllowedError: (HTTPStatus.CONFLICT, "wrong-state", "Not in this state"),
     errors.ConflictError: (HTTPStatus.CONFLICT, "conflict", "Not as things stand"),
-    errors.BusyError: (HTTPStatus.SERVICE_UNAVAILABLE, "busy", "Too many at once"),
+    errors.TooManyError: (HTTPStatus.TOO_MANY_REQUESTS, "too-many", "Too many at once"),
+    errors.BusyError: (HTTPStatus.SERVICE_UNAVAILABLE, "busy", "Others change it too"),
     errors.LaterError: (HTTPStatus.SERVICE_UNAVAILABLE, "try-again", "Something outside did not answer"),
 }
 
@@ -93,7 +94,23 @@ def of(error: errors.GonogoError) -> Response:
         log.error("unmapped error", exc_info=error)
         return unexpected()
     faults = error.faults if isinstance(error, errors.InvalidError) else ()
-    return response(status, slug, title, str(error), faults)
+    made = response(status, slug, title, str(error), faults)
+    if isinstance(error, errors.TooManyError):
+        made.headers.update(limit_headers(error))
+    return made
+
+
+def limit_headers(error: errors.TooManyError) -> dict[str, str]:
+    """Return when to try again (RFC 9110, 10.2.3), and which limit it is (draft-ietf-httpapi-ratelimit-headers-11).
+
+    That is a quota `q` in a window of `w` seconds, of which `r` are left, and `t` seconds until there are more.
+    """
+    name = error.limit.replace(" ", "-")
+    return {
+        "Retry-After": str(error.retry_after),
+        "RateLimit-Policy": f'"{name}";q={error.quota};w={error.window}',
+        "RateLimit": f'"{name}";r=0;t={error.retry_after}',
+    }
 
 
 def unexpected() -> Response:

@@ -120,6 +120,13 @@ def length(text: str) -> str:
     return f"{number} {unit}" if number == "1" else f"{number} {unit}s"
 
 
+def wait(seconds: int) -> str:
+    """Say for how long to wait: never for less."""
+    if seconds < 2 * 60:
+        return "a second" if seconds == 1 else f"{seconds} seconds"
+    return f"{-(-seconds // 60)} minutes"
+
+
 def what(plan: Plan) -> str:
     """Return what is launched, such as 2 of t3.micro in us-east-1, with a sign for `of`."""
     if plan.engine == POLICY_ENGINE:

@@ -13,6 +13,7 @@ import msgspec
 
 from gonogo.core.errors import RefusedError
 from gonogo.core.item import EPOCHS
+from gonogo.core.limit import LAUNCHES
 from gonogo.core.plan import LEASE_ENGINE, POLICY_ENGINE, UNNAMED_ENGINES
 from gonogo.core.token import Keyring
 from gonogo.ports import (
@@ -23,6 +24,7 @@ from gonogo.ports import (
     Finder,
     Identity,
     Items,
+    Limits,
     Macs,
     Mailer,
     Observer,
@@ -69,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     hook_keys: tuple[str, ...] = ()
     mail_from: str = ""
     scans: bool = False
+    launches_per_hour: int = LAUNCHES.quota
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
@@ -92,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             hook_keys=_list(environ.get("GONOGO_HOOK_KEYS", "")),
             mail_from=environ.get("GONOGO_MAIL_FROM", ""),
             scans=environ.get("GONOGO_SCAN", "off") == "on",
+            launches_per_hour=int(environ.get("GONOGO_LAUNCHES_PER_HOUR") or LAUNCHES.quota),
         )
 
 
@@ -207,11 +211,10 @@ class Gonogo:
     @cached_property
     def caller(self) -> Caller:
         """The way out to webhooks."""
-        if self._caller is not None:
-            return self._caller
         from gonogo.webhook import Caller as Strict
+        from gonogo.webhook import Patient
 
-        return Strict()
+        return Patient(self._caller or Strict())
 
     @cached_property
     def identity(self) -> Identity:
@@ -226,6 +229,14 @@ class Gonogo:
                 for one in self.settings.issuers
             ]
         )
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What each has done of late, in this process."""
+        from gonogo.service.limits import Limits as Buckets
+
+        most = msgspec.structs.replace(LAUNCHES, quota=self.settings.launches_per_hour)
+        return Buckets(most)
 
     @property
     def scans(self) -> bool:

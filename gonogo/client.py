@@ -31,6 +31,8 @@ Token = str | Callable[[], str]
 Verdict = Literal["approve", "reject", "revoke", "pass", "fail"]
 """What may be said of a gate; systems say pass and fail, which are approve and reject."""
 Change = Literal["cancel", "retry", "stop", "start", "terminate"]
+Trouble = Literal["waiting", "failed"]
+"""A notice waits for another try after one that failed, or was given up."""
 Outcome = Literal["started", "failed", "stopped", "terminated"]
 """What an outside system may report of a launch."""
 
@@ -356,6 +358,19 @@ class Client:
         """Return a page of the gates that wait for whoever asks, each with its launch."""
         return self._ask("GET", "v1/inbox", params=_given(cursor=cursor, limit=limit))
 
+    def deliveries(self, trouble: Trouble, *, cursor: str | None = None, limit: int | None = None) -> Json:
+        """Return a page of the notices that were given up (`failed`), or wait for another try (`waiting`)."""
+        asked = _given(trouble=trouble, cursor=cursor, limit=limit)
+        return self._ask("GET", "v1/deliveries", params=asked)
+
+    def launch_deliveries(self, launch_id: str) -> list[Json]:
+        """Return every notice of a launch, oldest first."""
+        return _items(self._ask("GET", _path(launch_id, "deliveries")))
+
+    def redeliver(self, delivery_id: str) -> Json:
+        """Have a notice tried again that was given up, or waits for its next try, and return it."""
+        return self._ask("POST", f"v1/deliveries/{checked_id(delivery_id)}/redeliver", json={})
+
     def usage(
         self,
         month: str,
@@ -410,7 +425,7 @@ class Client:
                 if not left:
                     raise NoAnswerError(self._unanswered(method, error)) from error
             else:
-                if response.status_code not in PASSING or not left:
+                if response.status_code not in PASSING or not left or _asks_for_long(response):
                     return _answer(response)
                 wait = _retry_after(response, wait)
             self._sleep(wait)
@@ -547,9 +562,15 @@ def _tries(verdict: Verdict) -> int:
     return 1 if verdict == "revoke" else TRIES
 
 
-def _retry_after(response: httpx.Response, otherwise: float) -> float:
+def _asks_for_long(response: httpx.Response) -> bool:
+    """Tell whether a limit asks for more patience than we have: then its answer says how much."""
+    limited = response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    return limited and _retry_after(response, 0, float("inf")) > LONGEST_WAIT
+
+
+def _retry_after(response: httpx.Response, otherwise: float, most: float = LONGEST_WAIT) -> float:
     text = response.headers.get("Retry-After", "")
-    return min(float(text), LONGEST_WAIT) if text.isascii() and text.isdigit() else otherwise
+    return min(float(text), most) if text.isascii() and text.isdigit() else otherwise
 
 
 def _answer(response: httpx.Response) -> Json:

@@ -13,6 +13,7 @@ from gonogo.core.bundle import Bundle
 from gonogo.core.event import Event
 from gonogo.core.item import Item
 from gonogo.core.launch import InstanceState
+from gonogo.core.limit import Limit
 from gonogo.core.plan import Place, Plan, Unit
 from gonogo.core.token import Keyring
 
@@ -352,6 +353,20 @@ class Identity(Protocol):
         """
 
 
+class Limits(Protocol):
+    """What each has done of late, as far as this process knows."""
+
+    @property
+    def launches(self) -> Limit:
+        """How many launches one actor may ask for, wherever they are asked for."""
+
+    def use(self, limit: Limit, who: str, at: datetime) -> None:
+        """Take one from somebody's bucket; TooManyError if it is empty."""
+
+    def require(self, limit: Limit, who: str, at: datetime) -> None:
+        """Raise TooManyError if somebody's bucket is empty; take nothing."""
+
+
 _ADDRESS = re.compile(
     r"(https://[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9_.~/%-]*)?|[a-z0-9_][a-z0-9_.~/%-]*)(\?[a-z0-9_.~/%=&-]*)?",
     re.ASCII | re.IGNORECASE,
@@ -422,6 +437,10 @@ class Outside(Protocol):
     @property
     def identity(self) -> Identity:
         """The verifier of bearer tokens."""
+
+    @property
+    def limits(self) -> Limits:
+        """What each has done of late."""
 
     @property
     def scans(self) -> bool:

@@ -24,11 +24,15 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from math import ceil
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
-from gonogo.core.errors import LaterError, RefusedError
+from gonogo.core.circuit import WHOLE, Circuit
+from gonogo.core.errors import LaterError, RefusedError, SilentError
+from gonogo.ports import Caller as Calls
 
 Address = IPv4Address | IPv6Address
 Resolve = Callable[[str, int, int, int], Iterable[tuple[Any, ...]]]
@@ -195,7 +199,8 @@ class Caller:
         Raises:
             RefusedError: for good: `url`, `scheme`, `port`, `host`, `address`, `secret`, or the answer's code
                 (a redirect; a 4xx but 408, 425 and 429). Nothing was sent unless it is a code.
-            LaterError: no answer, a 5xx, 408, 425 or 429; with the seconds to wait if the receiver said.
+            SilentError: no answer.
+            LaterError: a 5xx, 408, 425 or 429; with the seconds to wait if the receiver said.
             ValueError: see `sign`.
         """
         target = read_url(url, schemes=self._schemes, ports=self._ports)
@@ -221,7 +226,7 @@ class Caller:
             head = done.result(self._deadline)
         except TimeoutError:
             if exchange.head is None:
-                raise LaterError(f"The receiver did not answer within {self._deadline:g} s.") from None
+                raise SilentError(f"The receiver did not answer within {self._deadline:g} s.") from None
             head = exchange.head
         finally:
             exchange.cut()
@@ -236,10 +241,10 @@ class Caller:
                         return _ask(exchange, secured, target, headers, body)
                 return _ask(exchange, sock, target, headers, body)
         except ssl.SSLCertVerificationError as error:
-            raise LaterError(f"The receiver's certificate is not valid: {error.verify_message}.") from None
+            raise SilentError(f"The receiver's certificate is not valid: {error.verify_message}.") from None
         except (OSError, http.client.HTTPException, ValueError):
             # Without its cause: that may hold what the receiver said.
-            raise LaterError("The connection to the receiver broke, or what it said is not HTTP.") from None
+            raise SilentError("The connection to the receiver broke, or what it said is not HTTP.") from None
 
     def _connect(self, exchange: _Exchange, target: Target) -> socket.socket:
         """Return a connection to the first of the target's addresses that takes one."""
@@ -256,7 +261,7 @@ class Caller:
             else:
                 sock.settimeout(self._deadline)
                 return sock
-        raise LaterError("The receiver takes no connection.")
+        raise SilentError("The receiver takes no connection.")
 
     def _addresses(self, target: Target) -> list[Address]:
         """Return every address of the host, asked for once; one that is not allowed refuses them all."""
@@ -267,10 +272,10 @@ class Caller:
             try:
                 found = list(self._resolve(target.host, target.port, 0, socket.SOCK_STREAM))
             except OSError:
-                raise LaterError("The name of the receiver is not known now.") from None
+                raise SilentError("The name of the receiver is not known now.") from None
             addresses = [ip_address(entry[4][0]) for entry in found]
         if not addresses:
-            raise LaterError("The name of the receiver has no address now.")
+            raise SilentError("The name of the receiver has no address now.")
         if not all(self._allows(address) for address in addresses):
             raise RefusedError("address", "The host has an address that may not be called.")
         return list(dict.fromkeys(addresses))
@@ -278,6 +283,57 @@ class Caller:
     @cached_property
     def _context(self) -> ssl.SSLContext:
         return self._tls()
+
+
+class Patient:
+    """A `ports.Caller` that leaves a host alone for a while when it does not answer, as far as one process knows.
+
+    Each call of a dead host takes the whole deadline, which the notices to all others would wait for.
+    """
+
+    def __init__(self, caller: Calls) -> None:
+        """Take who calls; of no host anything is known."""
+        self._caller = caller
+        self._circuits: dict[str, Circuit] = {}
+        self._lock = threading.Lock()
+
+    def post(self, url: str, body: bytes, *, message_id: str, at: datetime, secrets: Sequence[str]) -> object:
+        """Post one signed body, unless the host is left alone now.
+
+        Raises:
+            SilentError: no answer came, or the host is not called now; with the seconds to wait if so.
+            RefusedError, LaterError: as for the caller.
+        """
+        host = urlsplit(url).netloc
+        with self._lock:
+            circuit = self._circuits.get(host, WHOLE)
+            wait = circuit.wait(at)
+            if wait:
+                raise SilentError(
+                    f"Not called: the last {circuit.silences} calls to this host were not answered.",
+                    ceil(wait.total_seconds()),
+                )
+            if circuit is not WHOLE:
+                self._circuits[host] = circuit.called(at)
+        try:
+            answer = self._caller.post(url, body, message_id=message_id, at=at, secrets=secrets)
+        except SilentError:
+            with self._lock:
+                self._circuits[host] = self._circuits.get(host, WHOLE).silent(at)
+            raise
+        except RefusedError as error:
+            if error.code.isdigit():  # the receiver's own; for all others nobody was called
+                self._whole(host)
+            raise
+        except LaterError:
+            self._whole(host)
+            raise
+        self._whole(host)
+        return answer
+
+    def _whole(self, host: str) -> None:
+        with self._lock:
+            self._circuits.pop(host, None)
 
 
 class _Head(msgspec.Struct, frozen=True):

@@ -49,6 +49,8 @@ LEFT_OUT: Final = frozenset(
         "AWS::SNS::Subscription",
         "AWS::SNS::TopicPolicy",
         "AWS::SQS::QueuePolicy",
+        "AWS::WAFv2::WebACL",
+        "AWS::WAFv2::WebACLAssociation",
     }
 )
 """Types that watch, permit or log: nothing that gonogo does on one machine depends on them."""

@@ -39,7 +39,9 @@ from gonogo.core.token import Keyring
 from gonogo.ports import Page, PoisonError, Seen
 from gonogo.service import policies, reconcile
 from gonogo.service.extend import LeaseEngine
+from gonogo.service.limits import Limits
 from gonogo.service.publish import Change, Image
+from gonogo.webhook import Patient
 
 T = TypeVar("T", bound=Item)
 S = TypeVar("S", bound=msgspec.Struct)
@@ -663,10 +665,15 @@ class Outside:
         """The signing secrets of webhooks."""
         return self.safe
 
-    @property
+    @cached_property
+    def limits(self) -> ports.Limits:
+        """What each has done of late."""
+        return Limits()
+
+    @cached_property
     def caller(self) -> ports.Caller:
         """The way out to webhooks."""
-        return self.posted
+        return Patient(self.posted)
 
     @cached_property
     def identity(self) -> ports.Identity:

@@ -15,6 +15,7 @@ from gonogo.cli import (
     billing,
     decisions,
     delegations,
+    deliveries,
     launches,
     leases,
     policies,
@@ -47,6 +48,10 @@ app = typer.Typer(
     " refused or failed, 2 when used wrongly, 3 when a wait took too long.",
 )
 auditing = typer.Typer(no_args_is_help=True, help="Verify that a history is as it was written.")
+notices = typer.Typer(
+    cls=deliveries.Listing,
+    help="List notices, of a launch or those that could not be sent; or have them sent again.",
+)
 policy = typer.Typer(no_args_is_help=True, help="Check, test, replay, publish, propose and show the policy.")
 
 
@@ -102,6 +107,9 @@ app.command("bill")(billing.bill)
 app.command("reports")(billing.report)
 app.command("replay")(replay.replay)
 app.add_typer(policy, name="policy")
+app.add_typer(notices, name="deliveries")
+notices.command("list")(deliveries.list_deliveries)
+notices.command("redeliver")(deliveries.redeliver)
 app.add_typer(auditing, name="audit")
 auditing.command("verify")(audit.verify)
 policy.command("check")(policies.check)

@@ -36,8 +36,17 @@ ASKING: tuple[Topic, ...] = ("decide", "reminded")
 
 CLAIM = timedelta(minutes=5)
 """How long a claim keeps others from sending the same notice: longer than any sender may run."""
-RETRIES = tuple(timedelta(minutes=m) for m in (1, 5, 15, 60, 180, 360, 720))
-"""How long to wait after each failed try; after the last, the notice is given up."""
+RETRIES = tuple(timedelta(minutes=m) for m in (1, 5, 15, 60, *([180] * 10)))
+"""How long to wait after each failed try; after the last, the notice is given up.
+
+Together they are 31 hours and 21 minutes, so that a channel that is dead for a day loses nothing, and what waits
+goes out within three hours of its coming back.
+"""
+MOOT = "decided before it was sent"
+"""Why a notice was not sent that nobody need be sent any more."""
+
+Trouble = Literal["waiting", "failed"]
+"""A notice waits for another try after one that failed, or was given up."""
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +63,15 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
     launch: str
     gate: str
+    round: int
+
+
+class Troubled(msgspec.Struct, frozen=True, kw_only=True):
+    """What the list of notices in trouble finds one by; an inbox reads as much of it as it needs."""
+
+    id: str
+    launch: str
+    gate: str | None
     round: int
 
 
@@ -76,14 +94,37 @@ class Delivery(Item, frozen=True, kw_only=True):
     open: bool = False
     channels: dict[Channel, Sending] = {}  # noqa: RUF012 - msgspec gives each value its own
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """Whether a channel of it was given up, or else waits for another try; None if all went well so far.
+
+        A question that nobody need answer any more is in no trouble.
+        """
+        if self.topic == "decide" and not self.open:
+            return None
+        if any(one.state == "failed" and one.error != MOOT for one in self.channels.values()):
+            return "failed"
+        if any(one.state != "sent" and one.error not in (None, MOOT) for one in self.channels.values()):
+            return "waiting"
+        return None
+
     def listed(self) -> Listed:
-        """Stand in the actor's inbox while it is open."""
-        if not self.open or self.gate is None:
+        """Stand in the actor's inbox while it is open, and among the notices in trouble while it is one."""
+        feed = f"inbox#{self.actor.key}" if self.open and self.gate is not None else None
+        if self.trouble is not None:
+            return Listed(
+                feed=feed,
+                state=trouble_state(self.trouble),
+                summary=Troubled(id=self.id, launch=self.launch, gate=self.gate, round=self.round),
+            )
+        if feed is None or self.gate is None:
             return Listed()
-        return Listed(
-            feed=f"inbox#{self.actor.key}",
-            summary=Waiting(launch=self.launch, gate=self.gate, round=self.round),
-        )
+        return Listed(feed=feed, summary=Waiting(launch=self.launch, gate=self.gate, round=self.round))
+
+
+def trouble_state(trouble: Trouble) -> str:
+    """Return the state under which notices in this trouble are listed; no launch has one such."""
+    return f"delivery.{trouble}"
 
 
 def delivery_id(
@@ -176,14 +217,28 @@ def closed(delivery: Delivery, at: datetime) -> Delivery:
     if not delivery.open and all(one.state in ("sent", "failed") for one in delivery.channels.values()):
         return delivery
     channels: dict[Channel, Sending] = {
-        channel: msgspec.structs.replace(
-            sending, state="failed", not_before=None, error="decided before it was sent"
-        )
+        channel: msgspec.structs.replace(sending, state="failed", not_before=None, error=MOOT)
         if sending.state in ("waiting", "claimed")
         else sending
         for channel, sending in delivery.channels.items()
     }
     return delivery.changed(open=False, channels=channels, due_at=None, updated_at=at).next_version()
+
+
+def redelivered(delivery: Delivery, at: datetime) -> Delivery:
+    """Have what was given up, or waits for its next try, tried again at once, with as many tries as at first.
+
+    What is sent stays sent, and what is being sent is left alone: the same notice if nothing else is left.
+    """
+    again = {
+        channel: Sending(error=one.error)
+        for channel, one in delivery.channels.items()
+        if one.state in ("waiting", "failed") and one.error not in (None, MOOT) and one.tries
+    }
+    if not again:
+        return delivery
+    cued = delivery.happened(at, event.DeliveryDue(launch=delivery.launch))
+    return cued.changed(channels={**delivery.channels, **again}, due_at=at + CLAIM).next_version()
 
 
 def tick(delivery: Delivery, *, at: datetime) -> Delivery:

@@ -19,6 +19,7 @@ GonogoError
 │   ├── AlreadyDecidedError      the same actor has decided otherwise
 │   ├── TooManyNotesError        a hook has left as many notes as it may
 │   └── KeyReusedError           an Idempotency-Key came back with another body
+├── TooManyError                 more than a limit lets one do; nothing was changed, and when to try again
 ├── BusyError                    others kept changing the item; nothing was changed, try again
 ├── PolicyMissingError           no bundle: nothing is permitted
 ├── EdgeError                    something outside did not do its part
@@ -27,6 +28,7 @@ GonogoError
 │   │   ├── GoneError            there is none by that id: it has ended long ago, or is too new to be seen
 │   │   └── PartialError         it said no after some of it was made
 │   └── LaterError               unknown or passing: repeat the very same call
+│       ├── SilentError          no answer came, or no connection could be had
 │       ├── MakingError          it is being made: look again in a minute
 │       └── IssuerUnavailableError  the identity issuer's keys cannot be read
 └── StoreError
@@ -186,6 +188,16 @@ class KeyReusedError(ConflictError):
         super().__init__("This Idempotency-Key was used with another body. Use a new key.")
 
 
+class TooManyError(GonogoError):
+    """More than a limit lets one do. `limit` names it; `quota` is how many it allows in a `window`, in seconds."""
+
+    def __init__(self, limit: str, quota: int, window: int, retry_after: int) -> None:
+        """Keep the limit, and after how many seconds it allows one more."""
+        self.limit, self.quota, self.window = limit, quota, window
+        self.retry_after = retry_after
+        super().__init__(f"Too many {limit}: at most {quota} in {window} s. Try again in {retry_after} s.")
+
+
 class BusyError(GonogoError):
     """Others kept changing the item while we tried; nothing was changed."""
 
@@ -235,6 +247,10 @@ class LaterError(EdgeError):
         """Keep why, and the seconds to wait where the other side named them."""
         self.retry_after = retry_after
         super().__init__(detail)
+
+
+class SilentError(LaterError):
+    """No answer came, or no connection could be had."""
 
 
 class MakingError(LaterError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from gonogo.core import delivery as deliveries
@@ -53,12 +55,31 @@ def asked(outside: Outside, launch: Launch, gate: str, round_: int) -> list[Deli
     """
     now = gate_of(launch, gate)
     whom = set(now.approvers) if now else set()
-    for one in launch.history:
-        if one.type in _NAMES_APPROVERS and (one.data["gate"], one.data["round"]) == (gate, round_):
-            whom |= set(msgspec.convert(one.data["approvers"], tuple[Actor, ...]))
+    for opened, of, actors in _opened(launch):
+        if (opened, of) == (gate, round_):
+            whom |= actors
     whom |= _stand_ins(outside, whom)
     ids = (deliveries.delivery_id(launch.id, "decide", one, gate, round_) for one in whom)
     return sorted(saving.load_many(outside.items, Delivery, ids).values(), key=lambda one: one.actor)
+
+
+def ever_asked(outside: Outside, launch: Launch) -> dict[tuple[str, int], set[Actor]]:
+    """Return who could be asked of each gate in each round that the launch's history has.
+
+    Whoever stands in for one of them may have been asked of any.
+    """
+    found: dict[tuple[str, int], set[Actor]] = {}
+    for gate, round_, actors in _opened(launch):
+        found.setdefault((gate, round_), set()).update(actors)
+    stand_ins = _stand_ins(outside, set().union(*found.values()))
+    return {key: actors | stand_ins for key, actors in found.items()}
+
+
+def _opened(launch: Launch) -> Iterator[tuple[str, int, set[Actor]]]:
+    for one in launch.history:
+        if one.type in _NAMES_APPROVERS:
+            actors = msgspec.convert(one.data["approvers"], tuple[Actor, ...])
+            yield str(one.data["gate"]), int(one.data["round"]), set(actors)
 
 
 _NAMES_APPROVERS = (events.GateOpened.type, events.GateEscalated.type)

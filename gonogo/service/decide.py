@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 
-from gonogo.core import commands, policy, token
+from gonogo.core import canonical, commands, policy, token
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.delegation import Delegation, delegation_id
@@ -19,11 +20,13 @@ from gonogo.core.errors import (
     StaleDigestError,
     TokenInvalidError,
 )
+from gonogo.core.event import GateDecided
 from gonogo.core.gates import Channel, Gate, seat_for
 from gonogo.core.launch import Launch
+from gonogo.core.limit import DECISIONS, FAILURES, REQUESTS, until_fewer
 from gonogo.core.token import Claim
 from gonogo.ports import Outside
-from gonogo.service import saving
+from gonogo.service import limits, saving
 from gonogo.service.identity import SignedIn
 
 Verdict = Literal["approve", "reject", "revoke"]
@@ -101,13 +104,13 @@ def note(outside: Outside, decider: SignedIn, launch_id: str, *, gate: str, text
     return _note(outside, launch, gate, decider.actor, text, may)
 
 
-def note_by_token(outside: Outside, text: str, *, note: str) -> Launch:
+def note_by_token(outside: Outside, text: str, *, note: str, source: str | None = None) -> Launch:
     """Keep what the bearer of a hook's token says of how far it is.
 
     Raises:
         TokenInvalidError, NotPermittedError, ConflictError: as for `by_token`.
     """
-    claim, launch = _verified(outside, text)
+    claim, launch = _verified(outside, text, source)
     now = outside.policies.current()
     may = rights(outside, launch, claim.gate, claim.actor, now)
     _still_counts(launch, claim, may, now)
@@ -125,14 +128,14 @@ def _note(
     )
 
 
-def show(outside: Outside, text: str) -> Shown:
-    """Return what a token is about; nothing is changed.
+def show(outside: Outside, text: str, *, source: str | None = None) -> Shown:
+    """Return what a token is about, which came from the address `source`; nothing is changed.
 
     Raises:
         TokenInvalidError: it is not a token of ours, whatever is wrong with it.
         GateNotOpenError, StaleDigestError, NotPermittedError: it is, and why it counts no longer.
     """
-    claim, launch = _verified(outside, text)
+    claim, launch = _verified(outside, text, source)
     now = outside.policies.current()
     may = rights(outside, launch, claim.gate, claim.actor, now)
     gate = _still_counts(launch, claim, may, now)
@@ -142,7 +145,13 @@ def show(outside: Outside, text: str) -> Shown:
 
 
 def by_token(
-    outside: Outside, text: str, *, verdict: Verdict, digest: str | None, comment: str | None
+    outside: Outside,
+    text: str,
+    *,
+    verdict: Verdict,
+    digest: str | None,
+    comment: str | None,
+    source: str | None = None,
 ) -> Launch:
     """Record what the bearer of a token says of the gate that it is for.
 
@@ -152,7 +161,7 @@ def by_token(
         TokenInvalidError: it is not a token of ours, whatever is wrong with it.
         NotPermittedError, ConflictError: it is, and why it may not be; nothing is changed.
     """
-    claim, launch = _verified(outside, text)
+    claim, launch = _verified(outside, text, source)
     now = outside.policies.current()
     may = rights(outside, launch, claim.gate, claim.actor, now)
 
@@ -251,7 +260,7 @@ def _decide(
         still(this)
         if verdict == "revoke":
             return commands.revoke(this, gate=gate, actor=actor, channel=channel, at=now)
-        return commands.decide(
+        after = commands.decide(
             this,
             gate=gate,
             actor=actor,
@@ -263,16 +272,54 @@ def _decide(
             delegated=may.delegated,
             at=now,
         )
+        if after is not this:
+            _require_few_decisions(this, gate, actor, now)
+        return after
 
     return saving.change(outside.items, launch, command)
 
 
-def _verified(outside: Outside, text: str) -> tuple[Claim, Launch]:
-    claim, payload, mac = token.read(text, now=outside.now(), epoch=outside.epoch)
-    if not outside.macs.verify(claim.keys, payload, mac):
-        raise TokenInvalidError
-    launch = outside.items.get(Launch, claim.launch)
-    if launch is None:
+def _require_few_decisions(launch: Launch, gate: str, actor: Actor, now: datetime) -> None:
+    """Raise TooManyError if the actor has decided the gate as often as one may of late; taking back is free."""
+    said = [
+        one.at
+        for one in launch.history
+        if one.type == GateDecided.type
+        and (one.data["gate"], one.data["verdict"] == "revoke") == (gate, False)
+        and msgspec.convert(one.data["actor"], Actor) == actor
+    ]
+    wait = until_fewer(DECISIONS, said, now)
+    if wait is not None:
+        raise DECISIONS.broken(wait)
+
+
+def _verified(outside: Outside, text: str, source: str | None) -> tuple[Claim, Launch]:
+    """Return what a token says, once it is verified, and the launch that it is of.
+
+    Asking KMS costs money, and a stranger can write any number of tokens. Who names a launch's own digest has
+    read it, and is verified however many others failed; all else is verified while its source has failed less
+    often than it may. So the answers tell nothing of what launches there are: see docs/adr/0023-limits.md.
+
+    Raises:
+        TokenInvalidError: it is not a token of ours, whatever is wrong with it.
+        TooManyError: nor is it one, and its source has sent many such; or this one was sent too often.
+    """
+    try:
+        claim, launch = _by_its_mac(outside, text, source)
+    except TokenInvalidError:
+        limits.failed(outside, source)
+        raise
+    outside.limits.use(REQUESTS, canonical.name("code", text), outside.now())
+    return claim, launch
+
+
+def _by_its_mac(outside: Outside, text: str, source: str | None) -> tuple[Claim, Launch]:
+    now = outside.now()
+    claim, payload, mac = token.read(text, now=now, epoch=outside.epoch)
+    launch = outside.items.get(Launch, claim.launch) if len(claim.launch) <= saving.LONGEST_ID else None
+    if (launch is None or claim.digest.hex() != launch.digest) and source is not None:
+        outside.limits.require(FAILURES, limits.network(source), now)
+    if not outside.macs.verify(claim.keys, payload, mac) or launch is None:
         raise TokenInvalidError
     return claim, launch
 

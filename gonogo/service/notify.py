@@ -59,7 +59,7 @@ class Cue(msgspec.Struct, frozen=True, kw_only=True):
 Send = Callable[[Notice], None]
 """Sends one notice over one channel; raises RefusedError or LaterError."""
 
-_ABOUT_THE_LAUNCH: dict[str, Topic] = {
+ABOUT_THE_LAUNCH: dict[str, Topic] = {
     events.LaunchCleared.type: "cleared",
     events.LaunchRejected.type: "rejected",
     events.LaunchExpired.type: "expired",
@@ -67,6 +67,7 @@ _ABOUT_THE_LAUNCH: dict[str, Topic] = {
     events.LaunchFailed.type: "failed",
     events.LaunchChangeFailed.type: "change_failed",
 }
+"""What is told to whoever asked, and as what."""
 
 
 def tell(outside: Outside, cue: Cue, channel: Channel, send: Send) -> None:
@@ -107,12 +108,12 @@ def _about(outside: Outside, delivery: Delivery) -> Launch | Delegation | None:
 
 def _tell_of(outside: Outside, telling: _Telling, happened: Event) -> None:
     """Tell whom one event of a launch concerns."""
-    if happened.type in _ABOUT_THE_LAUNCH:
+    if happened.type in ABOUT_THE_LAUNCH:
         if happened.type == events.LaunchStarted.type and telling.launch.question.extends_lease:
             return  # lease.extended tells it
         held_up = any(not gate.is_after for gate in telling.launch.gates)
         if held_up or happened.type != events.LaunchCleared.type:
-            _tell_askers(outside, telling, _ABOUT_THE_LAUNCH[happened.type], happened)
+            _tell_askers(outside, telling, ABOUT_THE_LAUNCH[happened.type], happened)
     elif happened.type in _TELLERS:
         _TELLERS[happened.type](outside, telling, happened)
 
@@ -344,7 +345,9 @@ def _tell(
 def _send(outside: Outside, telling: _Telling, delivery: Delivery) -> None:
     """Claim the notice on this channel and send it, unless somebody else does, or did."""
     taken = False
-    still = delivery.topic not in ASKING or _still_asked(outside, telling, delivery)
+    still = delivery.topic not in ASKING or still_asked(
+        telling.launch, delivery, lambda gate: telling.undecided(outside, gate)
+    )
 
     def command(this: Delivery) -> Delivery:
         nonlocal taken
@@ -360,13 +363,10 @@ def _send(outside: Outside, telling: _Telling, delivery: Delivery) -> None:
         _send_claimed(outside, telling, delivery)
 
 
-def _still_asked(outside: Outside, telling: _Telling, delivery: Delivery) -> bool:
-    gate = asking.gate_of(telling.launch, delivery.gate)
-    return (
-        gate is not None
-        and gate.round == delivery.round
-        and delivery.actor in telling.undecided(outside, gate)
-    )
+def still_asked(launch: Launch, delivery: Delivery, undecided: Callable[[Gate], asking.Places]) -> bool:
+    """Tell whether its reader can still decide what a notice asks for; `undecided` is who can decide a gate."""
+    gate = asking.gate_of(launch, delivery.gate)
+    return gate is not None and gate.round == delivery.round and delivery.actor in undecided(gate)
 
 
 def _send_claimed(outside: Outside, telling: _Telling, delivery: Delivery) -> None:

@@ -27,7 +27,7 @@ from gonogo.core.launch import Launch
 from gonogo.core.plan import Choice, LaunchRequest, Place, Plan, Question
 from gonogo.core.policy import Judgement, Principal
 from gonogo.ports import Outside, Resolver
-from gonogo.service import budgets, saving
+from gonogo.service import budgets, limits, saving
 from gonogo.service.identity import SignedIn
 
 Resolvers = Callable[[str], Resolver]
@@ -153,6 +153,7 @@ def once(
 
     Raises:
         KeyReusedError: the key was used with something else.
+        TooManyError: the actor has asked for as many launches of late as one may.
     """
     seed = ("key", asker.actor.issuer, asker.actor.subject, key) if key is not None else None
     id_ = launch_id(canonical.fingerprint(*seed) if seed else outside.random(32))
@@ -160,6 +161,7 @@ def once(
         before = outside.items.get(Launch, id_)
         if before is not None:
             return _same(before, asked)
+    limits.require_few_launches(outside, asker.actor)
     ready, now = ready_now(), outside.now()
     launch = commands.submit(
         id=id_,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 
 from gonogo.core import delivery
 from gonogo.core.actor import Actor
-from gonogo.core.delivery import CLAIM, RETRIES, Channel, Delivery, Topic, Waiting
+from gonogo.core.delivery import CLAIM, RETRIES, Channel, Delivery, Topic, Troubled, Waiting
 from gonogo.core.item import Listed
 from tests.core.builders import AT, DAY, DEV, HOUR, LEAD, LEAD2, MINUTE, SECOND, assert_well_told, told
 
@@ -136,6 +137,82 @@ def test_patience_grows_until_it_ends():
     assert this.channels["mail"].tries == len(RETRIES) + 1
     assert this.due_at is None
     assert not delivery.sendable(this, "mail", AT + 365 * DAY)
+
+
+def test_a_notice_outlives_a_day_long_outage():
+    """A channel that is dead for 24 hours, whenever that begins, must lose nothing that nobody sends again by hand."""
+    assert sum(RETRIES, timedelta()) - max(RETRIES) > DAY + HOUR
+    assert max(RETRIES) <= 3 * HOUR  # and what waits goes out soon after
+
+
+def test_what_goes_well_is_in_no_list_of_trouble():
+    """A list that each notice passes through would cost a copy of each."""
+    this = notice(topic="started")
+    for step in (
+        delivery.claimed(this, "mail", AT),
+        delivery.sent(delivery.claimed(this, "mail", AT), "mail", AT),
+    ):
+        assert (step.trouble, step.listed()) == (None, Listed())
+
+
+def test_trouble_is_listed_and_leaves_the_list_when_it_is_over():
+    """Whoever looks after notices must see what waits and what was given up, and nothing else."""
+    waits = fail(notice(topic="started"), AT)
+    assert waits.listed() == Listed(
+        state="delivery.waiting", summary=Troubled(id=waits.id, launch="l-1", gate="lead", round=1)
+    )
+    failed = fail(notice(topic="started"), AT, later=None)
+    assert failed.listed().state == "delivery.failed"
+    assert delivery.claimed(waits, "mail", AT + HOUR).trouble == "waiting"
+    assert delivery.sent(delivery.claimed(waits, "mail", AT + HOUR), "mail", AT).listed() == Listed()
+    both = delivery.not_sent(
+        delivery.claimed(fail(notice("mail", "webhook", topic="started"), AT), "webhook", AT),
+        "webhook",
+        error="no",
+        later=None,
+        at=AT,
+    )
+    assert both.trouble == "failed"
+
+
+def test_a_question_in_trouble_stands_in_the_inbox_as_before():
+    """Whose mail is dead finds there what waits, so the list of trouble may not take its place."""
+    this = fail(notice(), AT)
+    assert this.listed().feed == f"inbox#{LEAD.key}"
+    read = msgspec.json.decode(msgspec.json.encode(this.listed().summary), type=Waiting)
+    assert read == Waiting(launch="l-1", gate="lead", round=1)
+
+
+def test_a_question_that_is_answered_is_in_no_trouble():
+    """Nobody need look after a mail that asks for what is decided."""
+    for this in (fail(notice(), AT), fail(notice(), AT, later=None)):
+        assert delivery.closed(this, AT).trouble is None
+
+
+def test_what_was_given_up_is_tried_again_from_the_beginning():
+    """After a long outage somebody says: now; and it gets as many tries as at first."""
+    failed = fail(notice(), AT, later=None)
+    this = delivery.redelivered(failed, AT + DAY)
+    assert told(this) == ["delivery.due"]
+    assert_well_told(this)
+    assert delivery.sendable(this, "mail", AT + DAY)
+    assert (this.due_at, this.version, this.trouble) == (AT + DAY + CLAIM, failed.version + 1, "waiting")
+    assert this.channels["mail"].tries == 0
+    assert delivery.redelivered(this, AT + DAY) is this
+
+
+def test_only_what_waits_or_failed_is_tried_again():
+    """What is sent would be sent twice; what is being sent, is; what is moot, nobody asks for."""
+    sent = delivery.sent(delivery.claimed(notice(), "mail", AT), "mail", AT)
+    claimed = delivery.claimed(fail(notice(), AT), "mail", AT + HOUR)
+    moot = delivery.closed(notice(), AT)
+    for this in (notice(), sent, claimed, moot):
+        assert delivery.redelivered(this, AT + DAY) is this
+    waits = fail(notice("mail", "webhook", topic="started"), AT)
+    mixed = delivery.sent(delivery.claimed(waits, "webhook", AT), "webhook", AT)
+    again = delivery.redelivered(mixed, AT + MINUTE / 2)
+    assert (state(again), state(again, "webhook")) == ("waiting", "sent")
+    assert delivery.sendable(again, "mail", AT + MINUTE / 2)
 
 
 def test_waits_only_grow():

@@ -66,7 +66,7 @@ def test_no_golden_file_is_left_over() -> None:
 def test_every_notice_that_is_ever_made_has_a_mail() -> None:
     """A topic without a template would be tried again and again, and tell nobody."""
     assert {CASES[case]().topic for case in CASES} == set(get_args(Topic))
-    assert set(notify._ABOUT_THE_LAUNCH.values()) < set(get_args(Topic))
+    assert set(notify.ABOUT_THE_LAUNCH.values()) < set(get_args(Topic))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -29,6 +29,7 @@ def served() -> Iterator[House]:
     """Serve a world with a person who may do everything, on this machine."""
     files = {**FILES, "people.toml": FILES["people.toml"] + EVERYTHING}
     with world(files) as made:
+        made.gonogo.now = made.clock.ticking
         serving = server.serve(app.app, 0, cast("Any", None), lambda: made.around("api"))
         http = cast("Any", serving).server
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -163,6 +163,11 @@ def walk(made: World) -> None:
     forgotten = made.ask()
     made.posted.fail = LaterError("nobody listens")
     made.settle()
+    made.call("GET", f"/v1/launches/{forgotten['id']}/deliveries", who="dev")
+    (waits, *_) = made.call("GET", "/v1/deliveries?trouble=waiting", who="dev").json["items"]
+    for _ in range(4):
+        assert made.call("POST", f"/v1/deliveries/{waits['id']}/redeliver", {}, who="dev").code == 202
+        made.settle()
     for minutes in (2, 6, 16, 61, *[5 * 24 * 60] * 2):
         made.clock.go(minutes=minutes)
         made.wake()

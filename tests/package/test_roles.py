@@ -86,7 +86,7 @@ def test_writes_are_limited_to_kinds_of_item(roles: Roles) -> None:
         for name in ROLES
     }
     assert kinds == {
-        "APIHandler": {"budget#*", "bundle#*", "delegation#*", "launch#*"},
+        "APIHandler": {"budget#*", "bundle#*", "delegation#*", "delivery#*", "launch#*"},
         "Publish": set(),
         "Notify": {"delivery#*"},
         "Deliver": {"delivery#*"},

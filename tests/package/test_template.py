@@ -212,7 +212,7 @@ def test_rules_put_aside_what_they_cannot_deliver(template: dict[str, Any]) -> N
 def test_rules_pass_on_what_their_functions_act_upon(template: dict[str, Any]) -> None:
     """An event that no rule names is a mail that nobody gets; one that nobody knows is misspelt."""
     known = {one.type for one in heirs(events.Data)}
-    telling = {"gate.opened", "gate.decided", "gate.closed", "delivery.due", *notify._ABOUT_THE_LAUNCH}
+    telling = {"gate.opened", "gate.decided", "gate.closed", "delivery.due", *notify.ABOUT_THE_LAUNCH}
     for name, acted_upon in (
         ("NotifyRule", telling),
         ("DeliverRule", telling),
@@ -284,15 +284,47 @@ def test_every_function_logs_to_a_group_that_forgets(template: dict[str, Any]) -
 def test_api_is_throttled_and_logs_no_bodies(template: dict[str, Any]) -> None:
     """A token is only ever in a body; data tracing would write it down."""
     api = template["Resources"]["RestAPI"]["Properties"]
-    (settings,) = api["MethodSettings"]
-    assert settings["ThrottlingRateLimit"] > 0
-    assert settings["ThrottlingBurstLimit"] > 0
-    assert settings["DataTraceEnabled"] is False
-    assert "LoggingLevel" not in settings
+    for settings in api["MethodSettings"]:
+        assert settings["ThrottlingRateLimit"] > 0
+        assert settings["ThrottlingBurstLimit"] > 0
+        assert settings["DataTraceEnabled"] is False
+        assert "LoggingLevel" not in settings
     logged = json.loads(api["AccessLogSetting"]["Fn::If"][1]["Format"])
     assert not {"body", "path", "authorizer"} & {
         part.split(".")[0].lower() for value in logged.values() for part in [value.removeprefix("$context.")]
     }
+
+
+def test_a_flood_of_one_route_leaves_the_others(template: dict[str, Any]) -> None:
+    """S15: what strangers can flood, and the way by which one decides signed in, have each a bucket of their own."""
+    api = template["Resources"]["RestAPI"]["Properties"]
+    everywhere, *own = (
+        (one["HttpMethod"], one["ResourcePath"].replace("~1", "/").replace("//", "/"))
+        for one in api["MethodSettings"]
+    )
+    assert everywhere == ("*", "/*")
+    routes = {
+        (method.upper(), path)
+        for path, methods in api["DefinitionBody"]["paths"].items()
+        for method in methods
+    }
+    assert set(own) <= routes, "a setting of a method that is none"
+    assert set(own) >= {
+        ("POST", "/decide"),
+        ("POST", "/v1/decisions"),
+        ("POST", "/v1/launches"),
+        ("POST", "/v1/launches/{id}/decisions"),
+    }
+
+
+def test_the_limit_of_an_address_is_an_option(template: dict[str, Any]) -> None:
+    """A web ACL costs money, and refuses whoever shares an address with a stranger: nobody has one unasked."""
+    assert template["Parameters"]["SourceLimit"]["Default"] == 0
+    for name in ("SourceAcl", "SourceAclAssociation"):
+        assert template["Resources"][name]["Condition"] == "HasSourceLimit"
+    (rule,) = template["Resources"]["SourceAcl"]["Properties"]["Rules"]
+    assert rule["Statement"]["RateBasedStatement"]["Limit"] == {"Ref": "SourceLimit"}
+    assert rule["Action"]["Block"]["CustomResponse"]["ResponseCode"] == 429
 
 
 def test_clock_ticks_each_minute(template: dict[str, Any]) -> None:
@@ -327,7 +359,13 @@ def test_each_function_is_told_only_what_it_needs(template: dict[str, Any]) -> N
     everywhere = {"GONOGO_TABLE", "GONOGO_EPOCH"}
     assert dict(environments(template)) == {
         "APIHandler": everywhere
-        | {"GONOGO_ISSUERS", "GONOGO_PEOPLE_KEYS", "GONOGO_HOOK_KEYS", "GONOGO_SIGN_IN"},
+        | {
+            "GONOGO_HOOK_KEYS",
+            "GONOGO_ISSUERS",
+            "GONOGO_LAUNCHES_PER_HOUR",
+            "GONOGO_PEOPLE_KEYS",
+            "GONOGO_SIGN_IN",
+        },
         "Publish": everywhere | {"GONOGO_BUS", "GONOGO_PUBLISH_DEAD"},
         "Notify": everywhere | {"GONOGO_MAIL_FROM", "GONOGO_PEOPLE_KEYS", "GONOGO_PUBLIC_URL"},
         "Deliver": everywhere | {"GONOGO_HOOK_KEYS", "GONOGO_PUBLIC_URL"},

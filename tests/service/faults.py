@@ -195,9 +195,9 @@ class Outside(memory.Outside):
         return cast("ports.Secrets", Port("secrets", self.safe, self.faults))
 
     @cached_property
-    def caller(self) -> ports.Caller:  # type: ignore[override]
+    def caller(self) -> ports.Caller:
         """The way out to webhooks."""
-        return cast("ports.Caller", Port("caller", self.posted, self.faults))
+        return cast("ports.Caller", Port("caller", super().caller, self.faults))
 
     @cached_property
     def identity(self) -> ports.Identity:  # type: ignore[override]
