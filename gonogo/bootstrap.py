@@ -15,6 +15,7 @@ from gonogo.core.errors import RefusedError
 from gonogo.core.plan import LEASE_ENGINE, POLICY_ENGINE, UNNAMED_ENGINES
 from gonogo.core.token import Keyring
 from gonogo.ports import (
+    Anchors,
     Bus,
     Caller,
     DeadLetters,
@@ -59,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     bus: str = ""
     publish_dead: str = ""
+    anchors: str = ""
     issuers: tuple[IssuerSettings, ...] = ()
     sign_in: SignInSettings | None = None
     public_url: str = ""
@@ -81,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             epoch=int(environ["GONOGO_EPOCH"]),
             bus=environ.get("GONOGO_BUS", ""),
             publish_dead=environ.get("GONOGO_PUBLISH_DEAD", ""),
+            anchors=environ.get("GONOGO_ANCHORS", ""),
             issuers=msgspec.json.decode(issuers, type=tuple[IssuerSettings, ...]),
             sign_in=_sign_in(environ.get("GONOGO_SIGN_IN", "")),
             public_url=environ.get("GONOGO_PUBLIC_URL", "").rstrip("/") + "/",
@@ -160,6 +163,13 @@ class Gonogo:
         from gonogo.aws.bus import Queue
 
         return Queue(self.settings.publish_dead, self.settings.region)
+
+    @cached_property
+    def anchors(self) -> Anchors:
+        """Where the hashes of events are put."""
+        from gonogo.aws.anchors import Bucket
+
+        return Bucket(self.settings.anchors, self.settings.region)
 
     @cached_property
     def mailer(self) -> Mailer:

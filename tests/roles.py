@@ -26,6 +26,7 @@ ROLES = {
     "Launch": "LaunchRole",
     "Observe": "ObserveRole",
     "Wake": "WakeRole",
+    "Anchor": "AnchorRole",
 }
 """The role of each function, by their logical ids."""
 
@@ -42,6 +43,7 @@ SERVICES = {
     "AWS::IAM::Role": ("iam", "role/"),
     "AWS::KMS::Key": ("kms", "key/"),
     "AWS::Logs::LogGroup": ("logs", "log-group:"),
+    "AWS::S3::Bucket": ("s3", ""),
     "AWS::SQS::Queue": ("sqs", ""),
 }
 """How the ARN of what roles refer to is built: the service, and what stands before the name."""
@@ -130,6 +132,8 @@ class Roles:
     def arn(self, logical_id: str) -> str:
         """Return the ARN of a resource."""
         service, prefix = SERVICES[self._resources[logical_id]["Type"]]
+        if service == "s3":  # whose names are the whole partition's
+            return f"arn:aws:s3:::{self._names.get(logical_id, logical_id)}"
         region = "" if service == "iam" else REGION
         suffix = ":*" if service == "logs" else ""
         name = self._names.get(logical_id, logical_id)

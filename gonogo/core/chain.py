@@ -92,6 +92,20 @@ def verify(exported: Iterable[Mapping[str, Any]], kept: Iterable[Head] = ()) -> 
     )
 
 
+def hashed(exported: Mapping[str, Any]) -> tuple[Head, datetime] | None:
+    """Return the hash that an event of the bus has by what it says, and when it happened; None if it has another.
+
+    What newer code says besides is passed over, as a subscriber does.
+    """
+    try:
+        entry = msgspec.convert(dict(exported), _Entry)
+        at = msgspec.convert(entry.time, datetime)
+        hash_ = events.hash_of(entry.subject, Event(entry.seq, entry.type, at, entry.data, entry.prevhash))
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return None
+    return (Head(entry.subject, entry.seq, hash_), at) if exported.get("hash") == hash_ else None
+
+
 def _verified(subject: str, entries: Sequence[Mapping[str, Any]]) -> tuple[list[Head], Bad | None, int]:
     """Return the hashes of the events until the first bad one, that one, and how many are not chained."""
     heads: list[Head] = []

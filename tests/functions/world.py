@@ -126,10 +126,10 @@ class Answer:
 class World:
     """Everything that a test may do to gonogo, and see of it."""
 
-    def __init__(self, files: Mapping[str, str] | None = None) -> None:
+    def __init__(self, files: Mapping[str, str] | None = None, **parameters: str) -> None:
         self.clock = Clock()
         self.posted = Posted()
-        self.stack = Stack(TEMPLATE, PARAMETERS)
+        self.stack = Stack(TEMPLATE, PARAMETERS | parameters)
         self.stack.make()
         client("sesv2").create_email_identity(EmailIdentity=PARAMETERS["MailFrom"])
         environment = {**self.stack.environment(), "AWS_REGION": REGION}
@@ -309,10 +309,10 @@ def actor(name: str) -> Actor:
 
 
 @contextlib.contextmanager
-def world(files: Mapping[str, str] | None = None) -> Iterator[World]:
-    """Make a world of its own, which is gone afterwards."""
+def world(files: Mapping[str, str] | None = None, **parameters: str) -> Iterator[World]:
+    """Make a world of its own, by these parameters of the stack besides; it is gone afterwards."""
     moto_faithful.install()
     client.cache_clear()
     with quick(), moto.mock_aws():
-        yield World(files)
+        yield World(files, **parameters)
     client.cache_clear()

@@ -36,6 +36,7 @@ LAUNCHES, LOOKS = (f"arn:aws:iam::{ELSEWHERE}:role/gonogo-{part}" for part in ("
 SECRET = "said-by-nobody-else"
 MACHINE = f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:batch"
 STACK = PARAMETERS | {
+    "Anchors": "on",
     "InstanceRoleArns": f"arn:aws:iam::{ACCOUNT}:role/web",
     "LaunchRoleArns": LAUNCHES,
     "ObserverRoleArns": LOOKS,
@@ -119,7 +120,7 @@ def starting(made: World, recorder: Recorder, function: str) -> AbstractContextM
 def walked() -> Iterator[tuple[Recorder, Mapping[str, str]]]:
     """Return what was recorded, and the names of the resources in the world that was walked through."""
     recorder = Recorder()
-    with pytest.MonkeyPatch.context() as patch, world(files()) as made, recorder.listening():
+    with pytest.MonkeyPatch.context() as patch, world(files(), Anchors="on") as made, recorder.listening():
         # An item puts old events aside when it has more than 64; here a few are enough.
         patch.setattr(events, "KEEP", 2)
         made.around = lambda name: starting(made, recorder, FUNCTIONS[name])
@@ -129,6 +130,7 @@ def walked() -> Iterator[tuple[Recorder, Mapping[str, str]]]:
             recorder,
             {
                 "Table": settings.table,
+                "AnchorBucket": settings.anchors,
                 "Bus": settings.bus,
                 "PublishDead": settings.publish_dead.rsplit("/", 1)[-1],
                 "PeopleKey": settings.people_keys[0].rsplit("/", 1)[-1],
