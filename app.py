@@ -394,3 +394,11 @@ def wake(_event: dict[str, Any], _context: object) -> Any:
     from functions import wake as room
 
     return room.handle()
+
+
+@app.lambda_function(name="anchor")
+def anchor(event: dict[str, Any], _context: object) -> Any:
+    """Events to where nobody can change them."""
+    from functions import anchor as room
+
+    return room.handle(event)

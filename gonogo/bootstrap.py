@@ -17,6 +17,7 @@ from gonogo.core.limit import LAUNCHES
 from gonogo.core.plan import LEASE_ENGINE, POLICY_ENGINE, UNNAMED_ENGINES
 from gonogo.core.token import Keyring
 from gonogo.ports import (
+    Anchors,
     Bus,
     Caller,
     DeadLetters,
@@ -64,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     bus: str = ""
     publish_dead: str = ""
+    anchors: str = ""
     issuers: tuple[IssuerSettings, ...] = ()
     sign_in: SignInSettings | None = None
     public_url: str = ""
@@ -88,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             epoch=_epoch(environ["GONOGO_EPOCH"]),
             bus=environ.get("GONOGO_BUS", ""),
             publish_dead=environ.get("GONOGO_PUBLISH_DEAD", ""),
+            anchors=environ.get("GONOGO_ANCHORS", ""),
             issuers=msgspec.json.decode(issuers, type=tuple[IssuerSettings, ...]),
             sign_in=_sign_in(environ.get("GONOGO_SIGN_IN", "")),
             public_url=environ.get("GONOGO_PUBLIC_URL", "").rstrip("/") + "/",
@@ -182,6 +185,13 @@ class Gonogo:
         from gonogo.aws.bus import Queue
 
         return Queue(self.settings.publish_dead, self.settings.region)
+
+    @cached_property
+    def anchors(self) -> Anchors:
+        """Where the hashes of events are put."""
+        from gonogo.aws.anchors import Bucket
+
+        return Bucket(self.settings.anchors, self.settings.region)
 
     @cached_property
     def mailer(self) -> Mailer:

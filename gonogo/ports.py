@@ -173,6 +173,18 @@ class Macs(Protocol):
         """
 
 
+class Anchors(Protocol):
+    """Where what is kept of events can be changed by nobody."""
+
+    def put(self, name: str, lines: bytes) -> None:
+        """Keep a file under its name; the same again changes nothing.
+
+        Raises:
+            LaterError: throttled or out; it may be kept.
+            RefusedError: it is not kept.
+        """
+
+
 class Secrets(Protocol):
     """Signing secrets of webhooks, by name."""
 
@@ -417,6 +429,10 @@ class Outside(Protocol):
     @property
     def dead_letters(self) -> DeadLetters:
         """Where `publish` puts poison aside."""
+
+    @property
+    def anchors(self) -> Anchors:
+        """Where the hashes of events are put."""
 
     @property
     def mailer(self) -> Mailer:

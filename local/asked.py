@@ -102,6 +102,19 @@ def _mail(operation: str, parameters: Parameters, where: Where) -> list[Call]:
     return [Call(action, where.arn("ses", f"identity/{sender}"), (("ses:FromAddress", (sender,)),))]
 
 
+def _object(operation: str, parameters: Parameters, _where: Where) -> list[Call]:
+    """Ask S3 for more rights than to write where a call says how long, or for whom, the object is kept.
+
+    Source: Service Authorization Reference, Amazon S3; S3 API reference, PutObject.
+    """
+    arn = f"arn:aws:s3:::{parameters['Bucket']}/{parameters['Key']}"
+    more = {"ACL": "PutObjectAcl", "ObjectLockMode": "PutObjectRetention", "Tagging": "PutObjectTagging"}
+    return [
+        Call(f"s3:{name}", arn)
+        for name in (operation, *(action for key, action in more.items() if key in parameters))
+    ]
+
+
 def _role(operation: str, parameters: Parameters, _where: Where) -> list[Call]:
     said = (("sts:ExternalId", (parameters["ExternalId"],)),)
     return [Call(f"sts:{operation}", parameters["RoleArn"], said)]
@@ -219,6 +232,7 @@ CALLS: Mapping[tuple[str, str], Callable[[str, Parameters, Where], list[Call]]] 
     ("events", "PutEvents"): _put_events,
     ("kms", "GenerateMac"): _key,
     ("kms", "VerifyMac"): _key,
+    ("s3", "PutObject"): _object,
     ("sesv2", "SendEmail"): _mail,
     ("sqs", "SendMessage"): _queue,
     ("ssm", "GetParameter"): _parameter,

@@ -32,6 +32,7 @@ Heard = Callable[[str, Call, str | None], None]
 CODES: Final = {
     "ec2": "UnauthorizedOperation",
     "cloudformation": "AccessDenied",
+    "s3": "AccessDenied",
     "sqs": "AccessDenied",
     "sts": "AccessDenied",
 }

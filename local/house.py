@@ -163,6 +163,7 @@ class House:
 
     def _parameters(self) -> Mapping[str, str]:
         return {
+            "Anchors": "on",
             "BillingFiles": "usage",
             "MailFrom": MAIL_FROM,
             "OidcAudience": AUDIENCE,

@@ -26,6 +26,7 @@ ROLES: Final = {
     "Launch": "LaunchRole",
     "Observe": "ObserveRole",
     "Wake": "WakeRole",
+    "Anchor": "AnchorRole",
 }
 """The role of each function, by their logical ids."""
 
@@ -58,6 +59,11 @@ class Roles:
     def of(self, value: Any) -> Any:
         """Return a value of the template, worked out."""
         return self._values.of(value)
+
+    def functions(self) -> list[str]:
+        """Return the functions that there are, by the stack's parameters."""
+        conditions = {name: self._resources[role].get("Condition") for name, role in ROLES.items()}
+        return [name for name, one in conditions.items() if one is None or self._values.holds(one)]
 
     def statements(self, function: str) -> list[Statement]:
         """Return all that allows something to the role of a function, in the policies of keys too."""
@@ -131,10 +137,11 @@ class Rights:
 
     def __init__(self, home: Roles, elsewhere: Mapping[str, tuple[Roles, str]]) -> None:
         """Take gonogo's own account, and the roles of others by their ARNs: whose they are, and their logical ids."""
-        self.role_of: Final = {function: home.arn(role) for function, role in ROLES.items()}
-        self.own: Final = {home.arn(role): home.statements_of(role) for role in ROLES.values()}
+        functions = home.functions()
+        self.role_of: Final = {function: home.arn(ROLES[function]) for function in functions}
+        self.own: Final = {self.role_of[one]: home.statements_of(ROLES[one]) for one in functions}
         self.policies: Final = home.policies()
-        self.by_lambda: Final = {function: home.made_by_lambda(function) for function in ROLES}
+        self.by_lambda: Final = {function: home.made_by_lambda(function) for function in functions}
         for arn, (roles, role) in elsewhere.items():
             self.own[arn] = roles.statements_of(role)
             self.policies[arn] = roles.trust_of(role)

@@ -134,7 +134,11 @@ class Stack:
 
     def functions(self) -> list[str]:
         """Return the logical ids of what Chalice makes and the template adds to, functions among them."""
-        return [name for name, resource in self._resources.items() if "Type" not in resource]
+        return [
+            name
+            for name, resource in self._resources.items()
+            if "Type" not in resource and self._wanted(name)
+        ]
 
     def wires(self) -> list[Wire]:
         """Return every event-source mapping."""
@@ -293,11 +297,23 @@ def _alias(region: str, _logical_id: str, properties: Mapping[str, Any]) -> Attr
 def _bucket(region: str, logical_id: str, properties: Mapping[str, Any]) -> Attributes:
     s3 = client("s3", region)
     name = properties.get("BucketName", f"{NAME}-{logical_id}".lower())
+    locks = _true(properties.get("ObjectLockEnabled", False))
     where = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != REGION else {}
-    s3.create_bucket(Bucket=name, **where)
-    if "VersioningConfiguration" in properties:
+    s3.create_bucket(Bucket=name, ObjectLockEnabledForBucket=locks, **where)
+    if locks:
+        s3.put_object_lock_configuration(
+            Bucket=name, ObjectLockConfiguration=_object_lock(properties["ObjectLockConfiguration"])
+        )
+    elif "VersioningConfiguration" in properties:
         s3.put_bucket_versioning(Bucket=name, VersioningConfiguration=properties["VersioningConfiguration"])
     return {"Ref": name, "Arn": f"arn:aws:s3:::{name}"}
+
+
+def _object_lock(configured: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the configuration as the API takes it, days as a number."""
+    default = configured["Rule"]["DefaultRetention"]
+    rule = {"DefaultRetention": {**default, "Days": int(default["Days"])}}
+    return {**configured, "Rule": rule}
 
 
 def _files(region: str, logical_id: str, properties: Mapping[str, Any]) -> Attributes:

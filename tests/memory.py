@@ -320,6 +320,17 @@ class DeadLetters:
         self.letters.append(json.loads(json.dumps(dict(letter))))
 
 
+class Anchors:
+    """`ports.Anchors`: what was ever put under a name, oldest first."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, list[bytes]] = {}
+
+    def put(self, name: str, lines: bytes) -> None:
+        """Keep one file, besides what is kept under its name."""
+        self.files.setdefault(name, []).append(lines)
+
+
 class Mailer:
     """`ports.Mailer`."""
 
@@ -616,6 +627,7 @@ class Outside:
         self.cloud = Cloud(self.clock)
         self.sent_on = Bus()
         self.dead = DeadLetters()
+        self.anchored = Anchors()
         self.posted = Caller()
         self.mailed = Mailer()
         self.keys = Macs()
@@ -649,6 +661,11 @@ class Outside:
     def dead_letters(self) -> ports.DeadLetters:
         """Where poison is put aside."""
         return self.dead
+
+    @property
+    def anchors(self) -> ports.Anchors:
+        """Where the hashes of events are put."""
+        return self.anchored
 
     @property
     def mailer(self) -> ports.Mailer:

@@ -14,6 +14,7 @@ SERVICES = {
     "AWS::IAM::Role": ("iam", "role/"),
     "AWS::KMS::Key": ("kms", "key/"),
     "AWS::Logs::LogGroup": ("logs", "log-group:"),
+    "AWS::S3::Bucket": ("s3", ""),
     "AWS::SQS::Queue": ("sqs", ""),
 }
 """How the ARN of what roles refer to is built: the service, and what stands before the name."""
@@ -34,6 +35,8 @@ def undeployed(
 
     def arn(logical_id: str) -> str:
         service, prefix = SERVICES[template["Resources"][logical_id]["Type"]]
+        if service == "s3":  # whose names are the whole partition's
+            return f"arn:aws:s3:::{named.get(logical_id, logical_id)}"
         region = "" if service == "iam" else REGION
         suffix = ":*" if service == "logs" else ""
         name = named.get(logical_id, logical_id)

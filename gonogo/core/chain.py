@@ -40,6 +40,10 @@ class Restored(msgspec.Struct, frozen=True):
     last: int
     lost: tuple[int, ...] = ()
 
+    def and_lost(self, seq: int) -> Restored:
+        """Return it with one more event that was lost."""
+        return msgspec.structs.replace(self, lost=tuple(sorted({*self.lost, seq})))
+
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """What was looked at: how many items and events, the hash of each, the first bad entry of each item, restores.
@@ -96,10 +100,9 @@ def verify(exported: Iterable[Mapping[str, Any]], kept: Iterable[Head] = ()) -> 
             bad[subject] = wrong
     for head in sorted(kept, key=lambda one: (one.subject, one.seq)):
         hash_ = found.get((head.subject, head.seq))
-        gone = _lost_by(head, restored.values()) if hash_ is None else None
+        gone = lost_by(head.subject, head.seq, restored.values()) if hash_ is None else None
         if gone is not None:
-            lost = tuple(sorted({*gone.lost, head.seq}))
-            restored[gone.subject, gone.epoch] = msgspec.structs.replace(gone, lost=lost)
+            restored[gone.subject, gone.epoch] = gone.and_lost(head.seq)
             continue
         if head.subject not in bad and hash_ != head.hash:
             why = "is missing" if hash_ is None else "is not the one whose hash was kept"
@@ -114,16 +117,26 @@ def verify(exported: Iterable[Mapping[str, Any]], kept: Iterable[Head] = ()) -> 
     )
 
 
-def _lost_by(head: Head, restored: Iterable[Restored]) -> Restored | None:
+def lost_by(subject: str, seq: int, restored: Iterable[Restored]) -> Restored | None:
     """Return the restore by which an event was lost that was kept; None where there is none."""
     return next(
-        (
-            one
-            for one in restored
-            if one.subject == head.subject and one.last < head.seq and epoch_of(head.seq) < one.epoch
-        ),
+        (one for one in restored if one.subject == subject and one.last < seq and epoch_of(seq) < one.epoch),
         None,
     )
+
+
+def hashed(exported: Mapping[str, Any]) -> tuple[Head, datetime] | None:
+    """Return the hash that an event of the bus has by what it says, and when it happened; None if it has another.
+
+    What newer code says besides is passed over, as a subscriber does.
+    """
+    try:
+        entry = msgspec.convert(dict(exported), _Entry)
+        at = msgspec.convert(entry.time, datetime)
+        hash_ = events.hash_of(entry.subject, Event(entry.seq, entry.type, at, entry.data, entry.prevhash))
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return None
+    return (Head(entry.subject, entry.seq, hash_), at) if exported.get("hash") == hash_ else None
 
 
 def _verified(

@@ -138,10 +138,10 @@ class Answer:
 class World:
     """Everything that a test may do to gonogo, and see of it; each function may do what its role allows, and no more."""
 
-    def __init__(self, files: Mapping[str, str] | None = None) -> None:
+    def __init__(self, files: Mapping[str, str] | None = None, **parameters: str) -> None:
         self.clock = Clock()
         self.posted = Posted()
-        self.stack = Stack(TEMPLATE, PARAMETERS)
+        self.stack = Stack(TEMPLATE, PARAMETERS | parameters)
         self.stack.make()
         client("sesv2").create_email_identity(EmailIdentity=PARAMETERS["MailFrom"])
         environment = {**self.stack.environment(), "AWS_REGION": REGION}
@@ -325,12 +325,12 @@ def actor(name: str) -> Actor:
 
 
 @contextlib.contextmanager
-def world(files: Mapping[str, str] | None = None) -> Iterator[World]:
-    """Make a world of its own, which is gone afterwards, and see that no function asked for what its role forbids."""
+def world(files: Mapping[str, str] | None = None, **parameters: str) -> Iterator[World]:
+    """Make a world of its own, by these parameters of the stack besides, and see that no role was too narrow for it."""
     moto_faithful.install()
     client.cache_clear()
     with quick(), moto.mock_aws():
-        made = World(files)
+        made = World(files, **parameters)
         with made.guard.watching():
             yield made
         assert made.recorder.refused == []

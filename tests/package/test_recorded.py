@@ -38,6 +38,7 @@ LAUNCHES, LOOKS = (f"arn:aws:iam::{ELSEWHERE}:role/gonogo-{part}" for part in ("
 SECRET = "said-by-nobody-else"
 MACHINE = f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:batch"
 STACK = PARAMETERS | {
+    "Anchors": "on",
     "InstanceRoleArns": f"arn:aws:iam::{ACCOUNT}:role/web",
     "LaunchRoleArns": LAUNCHES,
     "ObserverRoleArns": LOOKS,
@@ -118,7 +119,7 @@ def starting(made: World, function: str) -> AbstractContextManager[None]:
 @pytest.fixture(scope="module")
 def walked() -> Iterator[tuple[Recorder, Mapping[str, str]]]:
     """Return what was recorded, and the names of the resources in the world that was walked through."""
-    with pytest.MonkeyPatch.context() as patch, world(files()) as made:
+    with pytest.MonkeyPatch.context() as patch, world(files(), Anchors="on") as made:
         # An item puts old events aside when it has more than 64; here a few are enough.
         patch.setattr(events, "KEEP", 2)
         made.around = lambda name: starting(made, FUNCTIONS[name])
@@ -128,6 +129,7 @@ def walked() -> Iterator[tuple[Recorder, Mapping[str, str]]]:
             made.recorder,
             {
                 "Table": settings.table,
+                "AnchorBucket": settings.anchors,
                 "Bus": settings.bus,
                 "PublishDead": settings.publish_dead.rsplit("/", 1)[-1],
                 "PeopleKey": settings.people_keys[0].rsplit("/", 1)[-1],

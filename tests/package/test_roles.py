@@ -87,6 +87,7 @@ def test_writes_are_limited_to_kinds_of_item(roles: Roles) -> None:
     }
     assert kinds == {
         "APIHandler": {"budget#*", "bundle#*", "delegation#*", "delivery#*", "launch#*"},
+        "Anchor": set(),
         "Publish": set(),
         "Notify": {"delivery#*"},
         "Deliver": {"delivery#*"},
@@ -120,6 +121,16 @@ def test_power_is_in_few_hands(roles: Roles) -> None:
     assert granted(roles, "kms:GenerateMac") == {"Notify", "Deliver"}
     assert granted(roles, "kms:VerifyMac") == {"APIHandler"}
     assert granted(roles, "ses:SendRawEmail") == {"Notify"}
+
+
+def test_who_anchors_can_neither_read_nor_undo(roles: Roles) -> None:
+    """Whoever takes it over must not be able to say for how long something is kept, or to take it away."""
+    own = [one for one in roles.statements("Anchor") if one.sid not in {"Logs", "IsFedByItsQueue"}]
+    assert [(one.actions, one.resources) for one in own] == [
+        (("s3:PutObject",), (f"{roles.arn('AnchorBucket')}/anchors/*",))
+    ]
+    for function in set(ROLES) - {"Anchor"}:
+        assert not [one for one in roles.statements(function) if any("s3:" in it for it in one.actions)]
 
 
 def test_each_signs_with_its_own_key(roles: Roles) -> None:

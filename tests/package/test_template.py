@@ -20,8 +20,8 @@ from tests import packaged
 from tests.package.test_roles import PARAMETERS
 from tests.roles import undeployed
 
-QUEUES = ("NotifyQueue", "DeliverQueue", "LaunchQueue", "ObserveQueue")
-FUNCTIONS = ("APIHandler", "Publish", "Notify", "Deliver", "Launch", "Observe", "Wake")
+QUEUES = ("NotifyQueue", "DeliverQueue", "LaunchQueue", "ObserveQueue", "AnchorQueue")
+FUNCTIONS = ("APIHandler", "Publish", "Notify", "Deliver", "Launch", "Observe", "Wake", "Anchor")
 
 
 def of_type(template: Mapping[str, Any], kind: str) -> dict[str, Mapping[str, Any]]:
@@ -147,7 +147,8 @@ def test_every_queue_gives_its_function_time_and_tries(template: dict[str, Any],
         if att(one["EventSourceArn"]) == name
     )
     function = template["Resources"][att(mapping["FunctionName"])]["Properties"]
-    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+    waits = mapping.get("MaximumBatchingWindowInSeconds", 0)
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"] + waits
     assert queue["RedrivePolicy"]["maxReceiveCount"] >= 5
     assert att(queue["RedrivePolicy"]["deadLetterTargetArn"]) in of_type(template, "AWS::SQS::Queue")
 
@@ -336,6 +337,48 @@ def test_clock_ticks_each_minute(template: dict[str, Any]) -> None:
     assert att(permission["SourceArn"]) == "WakeRule"
 
 
+ANCHORING = ("Rule", "Queue", "Dead", "QueuePolicy", "Mapping", "Bucket", "BucketPolicy", "", "Logs", "Role",
+             "DeadAlarm", "ErrorsAlarm")  # fmt: skip
+
+
+def test_anchors_cost_nothing_unless_they_are_wanted(template: dict[str, Any]) -> None:
+    """A queue that nobody needs is polled all day, and a bucket with Object Lock cannot be deleted."""
+    assert template["Parameters"]["Anchors"]["Default"] == "off"
+    anchoring = {f"Anchor{name}" for name in ANCHORING}
+    conditional = {
+        name for name, one in template["Resources"].items() if one.get("Condition") == "HasAnchors"
+    }
+    assert conditional == anchoring == {name for name in template["Resources"] if name.startswith("Anchor")}
+    everything = {"source": [events.SOURCE]}
+    assert template["Resources"]["AnchorRule"]["Properties"]["EventPattern"] == everything
+
+
+def test_what_is_anchored_is_locked(template: dict[str, Any]) -> None:
+    """Without a default, whoever writes would say for how long; without versions, whoever writes could overwrite."""
+    bucket = template["Resources"]["AnchorBucket"]
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    properties = bucket["Properties"]
+    assert properties["ObjectLockEnabled"] is True
+    assert properties["ObjectLockConfiguration"] == {
+        "ObjectLockEnabled": "Enabled",
+        "Rule": {"DefaultRetention": {"Mode": {"Ref": "AnchorMode"}, "Days": {"Ref": "AnchorDays"}}},
+    }
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert template["Parameters"]["AnchorMode"]["AllowedValues"] == ["GOVERNANCE", "COMPLIANCE"]
+    statements = template["Resources"]["AnchorBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert {one["Effect"] for one in statements} == {"Deny"}
+    denied = {one["Sid"]: one for one in statements}
+    assert denied["NobodyHidesOrDeletesBeforeTime"]["Action"] == [
+        "s3:BypassGovernanceRetention",
+        "s3:DeleteObject",
+    ]
+    assert "Condition" not in denied["NobodyHidesOrDeletesBeforeTime"]
+    writer = denied["OnlyItsFunctionWrites"]["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+    assert (denied["OnlyItsFunctionWrites"]["Action"], att(writer)) == ("s3:PutObject", "AnchorRole")
+    assert denied["OverTlsOnly"]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
 def test_dashboard_is_json(template: dict[str, Any]) -> None:
     """CloudWatch takes the body as text, and says what is wrong with it only when it is deployed."""
     body = json.loads(template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
@@ -372,6 +415,7 @@ def test_each_function_is_told_only_what_it_needs(template: dict[str, Any]) -> N
         "Launch": everywhere,
         "Observe": everywhere,
         "Wake": everywhere | {"GONOGO_SCAN"},
+        "Anchor": everywhere | {"GONOGO_ANCHORS"},
     }
 
 
