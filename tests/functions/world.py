@@ -141,7 +141,8 @@ class World:
     def __init__(self, files: Mapping[str, str] | None = None, **parameters: str) -> None:
         self.clock = Clock()
         self.posted = Posted()
-        self.stack = Stack(TEMPLATE, PARAMETERS | parameters)
+        self.parameters = PARAMETERS | parameters
+        self.stack = Stack(TEMPLATE, self.parameters)
         self.stack.make()
         client("sesv2").create_email_identity(EmailIdentity=PARAMETERS["MailFrom"])
         environment = {**self.stack.environment(), "AWS_REGION": REGION}
@@ -155,7 +156,7 @@ class World:
         moto_faithful.hooks.now = self.clock
         install(self.gonogo)
         self.recorder = Recorder()
-        self.guard = Guard(rights(TEMPLATE, PARAMETERS, self.stack.look, ()), self.recorder.heard)
+        self.guard = Guard(rights(TEMPLATE, self.parameters, self.stack.look, ()), self.recorder.heard)
         self.publish(files or example())
         self.around: Callable[[str], contextlib.AbstractContextManager[Any]] = lambda name: self.guard.acting(
             FUNCTIONS[name]
@@ -173,7 +174,7 @@ class World:
     def publish(self, files: Mapping[str, str]) -> str:
         """Put a policy in force, deploy what its templates need, and return its digest."""
         bundle = policies.publish(self.gonogo.items, files, self.gonogo.trusts, self.clock())
-        self.guard.rights = rights(TEMPLATE, PARAMETERS, self.stack.look, bundle.templates.values())
+        self.guard.rights = rights(TEMPLATE, self.parameters, self.stack.look, bundle.templates.values())
         return bundle.digest
 
     def subscribe(self, pattern: Mapping[str, Any] | None = None, name: str = "mine") -> str:
