@@ -33,6 +33,7 @@ from gonogo.ports import (
 
 if TYPE_CHECKING:
     from gonogo.aws.accounts import Clients, Part
+    from gonogo.core.watch import Watch
 
 
 class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +133,7 @@ class Gonogo:
         self._engines: dict[str, Engine] = {}
         self._resolvers: dict[str, Resolver] = {}
         self._observers: dict[str, Observer | None] = {}
+        self.watched: dict[str, Watch] = {}
 
     @cached_property
     def items(self) -> Items:

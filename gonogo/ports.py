@@ -15,6 +15,7 @@ from gonogo.core.item import Item
 from gonogo.core.launch import InstanceState
 from gonogo.core.plan import Place, Plan, Unit
 from gonogo.core.token import Keyring
+from gonogo.core.watch import Watch
 
 T = TypeVar("T", bound=Item)
 S = TypeVar("S", bound=msgspec.Struct)
@@ -404,6 +405,10 @@ class Outside(Protocol):
     @property
     def identity(self) -> Identity:
         """The verifier of bearer tokens."""
+
+    @property
+    def watched(self) -> dict[str, Watch]:
+        """The watches that this process last saw, by id."""
 
     @property
     def scans(self) -> bool:

@@ -21,15 +21,27 @@ PAGE = 100
 
 
 def begin(outside: Outside, plan: Plan) -> None:
-    """See to it that the place of a plan is looked over from now on, before anything is launched there."""
+    """See to it that the place of a plan is looked over from now on, before anything is launched there.
+
+    A watch never rests before its `until`, which only ever rises: one that this process has seen need not be read
+    again while it goes on for long enough by that.
+    """
     if not plan.region or outside.observer(plan.engine) is None:
         return
-    found = outside.items.get(Watch, watches.id_of(plan.place))
-    if found is None:
-        with contextlib.suppress(ItemExistsError):
-            outside.items.add(watches.begun(plan.place, outside.now()))
+    name, now = watches.id_of(plan.place), outside.now()
+    seen = outside.watched.get(name)
+    if seen is not None and watches.woken(seen, plan.place, now) is seen:
         return
-    saving.change(outside.items, found, lambda this: watches.woken(this, plan.place, outside.now()))
+    found = outside.items.get(Watch, name)
+    if found is None:
+        made = watches.begun(plan.place, now)
+        with contextlib.suppress(ItemExistsError):
+            outside.items.add(made)
+            outside.watched[name] = made
+        return
+    outside.watched[name] = saving.change(
+        outside.items, found, lambda this: watches.woken(this, plan.place, outside.now())
+    )
 
 
 def look_over(outside: Outside, watch_id: str) -> bool:
