@@ -83,6 +83,7 @@ def walk(world: worlds.World) -> Life:
     gateway, invoke = worlds.switchboard.app.__class__.__call__, worlds.World.invoke
 
     def note(function: str, work: Callable[[], Any], records: int) -> Any:
+        world.clock.go(seconds=1)  # alarms move as they do where time goes on
         start, watched = len(calls), dict(world.gonogo.watched)
         answer = work()
         made.append(Invocation(function, work, world.clock(), watched, records, tuple(calls[start:])))

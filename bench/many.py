@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-TURNS, ROUNDS = 3, 6
+TURNS, ROUNDS = 3, 12
 
 
 def ratio(clients: int, floor: Callable[[], Any], ours: Callable[[], Any]) -> float:
