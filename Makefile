@@ -68,9 +68,9 @@ soak: ## Try at length: hostile input, pairs of faults, simulated worlds (FORGED
 	@GONOGO_PAIRS="$(PAIRS)" GONOGO_SEEDS="$(SEEDS)" GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile tests/service/test_faults.py tests/simulation
 
 .PHONY: bench
-bench: ## Print the table of numbers that gonogo holds itself to
+bench: ## Print the numbers that gonogo holds itself to (ARGS=--quick; ARGS=--write writes docs/performance.md)
 	@$(install) local
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench $(ARGS)
 
 .PHONY: package
 package: ## Build what is deployed: the zip and its CloudFormation template

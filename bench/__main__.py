@@ -3,164 +3,105 @@
 from __future__ import annotations
 
 import argparse
-import gc
-import json
 import math
+import os
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from unittest import mock
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.recording import Call, played, recorded
+from bench import capacity, lifecycle, many, page, prices, rows
+from bench.lifecycle import FUNCTIONS, Invocation, Life, alone, calls_of, cpu, floor, ours
+from bench.recording import WRITES, Call, recorded
+from bench.rows import AGES, CLIENTS, FEW, MANY, POLICIES, ROWS, Row
 from local.aws import client
 from tests.functions import world as worlds
 
-WRITES = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems")
-FEW, MANY = 100, 100_000
-ROUNDS, TURNS = 20, 15
+
+class Part:
+    """What one function does in a whole life: how often it is called, what it asks, and what that costs."""
+
+    def __init__(self, function: str, life: Life, seconds: float, raw: float) -> None:
+        """Take a life, and the CPU seconds of the function in it and of its AWS calls alone."""
+        mine = life.of(function)
+        self.function, self.cpu, self.raw = function, seconds, raw
+        self.invocations, self.calls, self.units = len(mine), len(calls_of(mine)), lifecycle.units(mine)
+        self.told = lifecycle.told(calls_of(mine))
 
 
-class Row:
-    """One line of the table."""
-
-    def __init__(self, what: str, bound: str, found: str, holds: bool) -> None:  # noqa: FBT001 - a fact, not a switch
-        self.what, self.bound, self.found, self.holds = what, bound, found, holds
-
-
-Invocation = Callable[[], Any]
-"""One call of a handler as Lambda makes it."""
-
-
-def lifecycle(world: worlds.World) -> list[Invocation]:
-    """Walk a launch from submit to record, and return the calls of handlers that this took."""
-    made: list[Invocation] = []
-    handle = worlds.switchboard.app.__class__.__call__
-
-    def keep(self: Any, event: Any, context: Any) -> Any:
-        made.append(partial(handle, self, event, context))
-        return handle(self, event, context)
-
-    with mock.patch.object(worlds.switchboard.app.__class__, "__call__", keep):
-        launch = world.ask()
-        decided = world.decide(launch, "lead", "lead").json
-    detail = {"type": "launch.cleared", "subject": decided["id"], "seq": 6}
-    message = {"Records": [{"messageId": "1", "body": json.dumps({"detail": detail})}]}
-    made.append(partial(world.invoke, "launch", message))
-    made[-1]()
-    if world.read(decided["id"])["state"] != "RUNNING":
-        raise RuntimeError("the launch was not launched")
-    return made
-
-
-def cpu(*works: Callable[[], Any]) -> list[float]:
-    """Return the least CPU seconds of each, per run; they take turns, so that noise hits all alike."""
-    best = [math.inf] * len(works)
-    for _ in range(TURNS):
-        for index, work in enumerate(works):
-            start = time.process_time()
-            for _ in range(ROUNDS):
-                work()
-            best[index] = min(best[index], (time.process_time() - start) / ROUNDS)
-    return best
-
-
-def writes_and_cpu() -> list[Row]:
-    """Count the writes of a lifecycle, and hold its CPU against the same AWS calls made raw with botocore."""
-    with worlds.world() as world:
-        lifecycle(world)  # what is made once a process is made now
-        world.gonogo.random = lambda size: (b"\x07" * 32)[:size]  # type: ignore[method-assign]
-        with recorded() as calls:
-            invocations = lifecycle(world)
-        calls.pop()  # the reading at the end of the walk: two
-        calls.pop()
-        counted = Counter(call.operation for call in calls)
-        writes = sum(counted[name] for name in WRITES)
-        transactions = counted["TransactWriteItems"]
-        conditional = sum(
-            "ConditionExpression" in call.arguments for call in calls if call.operation in WRITES
-        )
-        clients = {service: _raw(service) for service in {call.service for call in calls}}
-
-        def floor() -> None:
-            with played(calls):
-                for call in calls:
-                    clients[call.service]._make_api_call(call.operation, call.arguments)  # noqa: SLF001
-
-        def ours() -> None:
-            with played(calls):
-                for invocation in invocations:
-                    invocation()
-
-        gc.collect()
-        gc.freeze()  # what moto holds in memory is not there on Lambda, and is not to be walked in our turn
-        with _without_moto():
-            raw, whole = cpu(floor, ours)
-    told = ", ".join(f"{count} {name}" for name, count in sorted(counted.items()))
-    return [
-        Row(
-            "writes per lifecycle (submit, decide, claim, record)",
-            "4 conditional, 0 transactions",
-            f"{writes}, {conditional} of them conditional, {transactions} transactions",
-            writes == conditional == 4 and not transactions,  # noqa: PLR2004 - the bound
-        ),
-        Row("AWS calls per lifecycle", "-", told, True),
-        Row(
-            "handler CPU per lifecycle against the same AWS calls raw",
-            "<= 1.5x",
-            f"{whole / raw:.2f}x ({whole * 1000:.2f} ms against {raw * 1000:.2f} ms)",
-            whole / raw <= 1.5,  # noqa: PLR2004 - the bound
-        ),
-    ]
-
-
-def _raw(service: str) -> Any:
-    from gonogo.aws.clients import client
-
-    return client(service, worlds.REGION)
-
-
-def _without_moto() -> Any:
-    """Let calls go past moto, to whatever plays the answers."""
-    from moto.core import botocore_stubber
-
-    return mock.patch.object(botocore_stubber.BotocoreStubber, "__call__", return_value=None)
-
-
-FLOOR = "import chalice, boto3; boto3.client('dynamodb', region_name='us-east-1')"
-OURS = (
-    "import app; app._api()\n"
-    "from gonogo.aws.table import Table; Table('t', 'us-east-1')._table.connection.client"
-)
-
-
-def imports() -> Row:
-    """Hold the import CPU of the API function, its table client made, against chalice and a boto3 client."""
-    floor, ours = (_import_cpu(code) for code in (FLOOR, OURS))
-    return Row(
-        "import CPU of the API function against chalice + one boto3 client",
-        "<= 1.5x",
-        f"{ours / floor:.2f}x ({ours * 1000:.0f} ms against {floor * 1000:.0f} ms)",
-        ours / floor <= 1.5,  # noqa: PLR2004 - the bound
+def asked(life: Life, raw: float, whole: float) -> Iterator[Row]:
+    """Yield what a launch waits for: its writes, its calls, and its CPU against the calls alone."""
+    calls = calls_of(life.asked)
+    counted = Counter(call.operation for call in calls)
+    writes = sum(counted[name] for name in WRITES)
+    transactions = counted["TransactWriteItems"]
+    conditional = sum("ConditionExpression" in one.arguments for one in calls if one.operation in WRITES)
+    yield Row(
+        rows.WRITES,
+        f"{writes}, {conditional} of them conditional, {transactions} transactions",
+        writes == conditional == 4 and not transactions,  # noqa: PLR2004 - the bound
     )
+    yield Row(rows.ASKED, lifecycle.told(calls))
+    yield Row(
+        rows.CPU,
+        f"{whole / raw:.2f}x ({whole * 1000:.2f} ms against {raw * 1000:.2f} ms)",
+        whole / raw <= 1.5,  # noqa: PLR2004 - the bound
+    )
+
+
+def parts_of(world: worlds.World, life: Life) -> tuple[list[Part], float, float]:
+    """Measure each function's part of a life, and of what a launch waits for the floor and ours."""
+    works: list[Callable[[], Any]] = []
+    for one in (*(life.of(function) for function in FUNCTIONS), life.asked):
+        works += [floor(one), ours(world, one)]
+    with alone():
+        found = [*cpu(*works[:-2], turns=8, rounds=5), *cpu(*works[-2:])]
+    pairs = list(zip(found[::2], found[1::2], strict=True))
+    parts = [Part(function, life, *pair[::-1]) for function, pair in zip(FUNCTIONS, pairs, strict=False)]
+    return parts, *pairs[-1]
+
+
+def throughput(world: worlds.World, life: Life) -> Iterator[Row]:
+    """Yield how much of the floor's throughput is ours, by how many clients."""
+    with alone():
+        for clients in CLIENTS:
+            part = many.ratio(clients, floor(life.asked), ours(world, life.asked))
+            yield Row(rows.throughput_of(clients), f"{part:.2f}x")
+
+
+_TABLE = "from gonogo.aws.table import Table; Table('t', 'us-east-1')._table.connection.client"
+_FLOOR = "import chalice, boto3; boto3.client('dynamodb', region_name='us-east-1')"
+_EVENTS = "from gonogo.aws.clients import client; client('events', 'us-east-1')"
+RUNS = 7
+
+
+def imports(rooms: Sequence[str]) -> Iterator[Row]:
+    """Yield the import CPU of the API and of these rooms, the first client made, against chalice and a boto3 client."""
+    codes = [_FLOOR, f"import app; app._api(); {_TABLE}"]
+    codes += [
+        f"import app; from functions import {room}; {_EVENTS if room == 'publish' else _TABLE}"
+        for room in rooms
+    ]
+    best = [math.inf] * len(codes)
+    for _ in range(RUNS):
+        best = [min(least, _import_cpu(code)) for least, code in zip(best, codes, strict=True)]
+    names = [rows.IMPORT, *map(rows.import_of, rooms)]
+    for name, found in zip(names, best[1:], strict=True):
+        yield Row(
+            name,
+            f"{found / best[0]:.2f}x ({found * 1000:.0f} ms against {best[0] * 1000:.0f} ms)",
+            name != rows.IMPORT or found / best[0] <= 1.5,  # noqa: PLR2004 - the bound
+        )
 
 
 def _import_cpu(code: str) -> float:
     measure = f"import time; s = time.process_time()\n{code}\nprint(time.process_time() - s)"
-    runs = [
-        subprocess.run([sys.executable, "-c", measure], check=True, capture_output=True, text=True)  # noqa: S603
-        for _ in range(7)
-    ]
-    return min(float(run.stdout) for run in runs)
-
-
-POLICIES = 100
+    run = subprocess.run([sys.executable, "-c", measure], check=True, capture_output=True, text=True)  # noqa: S603
+    return float(run.stdout)
 
 
 def decision() -> Row:
@@ -180,12 +121,7 @@ def decision() -> Row:
         raise RuntimeError(f"there are {len(made.policies)} policies")
     question, asker = asked(made), principal(DEV)
     (least,) = cpu(lambda: policy.judge(made, asker, question))
-    return Row(
-        f"policy decision at {POLICIES} policies, bundle loaded",
-        "<= 200 us",
-        f"{least * 1e6:.0f} us",
-        least <= 200e-6,  # noqa: PLR2004 - the bound
-    )
+    return Row(rows.DECISION, f"{least * 1e6:.0f} us", least <= 200e-6)  # noqa: PLR2004 - the bound
 
 
 _FILLERS = (
@@ -196,28 +132,33 @@ _FILLERS = (
 )
 """What the other policies permit: a team's own rules, for each of its templates and gates."""
 
+Costs = dict[str, tuple[int, float, int]]
+"""AWS calls, read units and write units, by what they are for."""
 
-def growth() -> list[Row]:
-    """Hold calls and capacity of the common requests at many launches against those at few."""
-    at = {count: _costs(count) for count in (FEW, MANY)}
-    rows = []
-    for name, (calls, capacity) in at[MANY].items():
-        few_calls, few_capacity = at[FEW][name]
-        worst = max(calls / few_calls, capacity / few_capacity)
-        rows.append(
-            Row(
-                f"{name} at {MANY:,} launches against {FEW}",
-                "<= 1.1x",
-                f"{worst:.2f}x ({calls} calls, {capacity:.1f} units)",
-                worst <= 1.1,  # noqa: PLR2004 - the bound
+
+def growth(few: Costs) -> Iterator[Row]:
+    """Hold calls and capacity at many launches against those at few."""
+    found = costs(MANY)
+    for name, now in found.items():
+        then = few[name]
+        if name in FUNCTIONS:
+            yield Row(
+                rows.whole_of(name), _cost(then) if now == then else f"{_cost(then)}; then {_cost(now)}"
             )
-        )
-    return rows
+            continue
+        worst = max(one / other for one, other in zip(now, then, strict=True) if other)
+        what = rows.WHOLE if name == rows.WHOLE else rows.growth_of(name)
+        yield Row(what, f"{worst:.2f}x ({_cost(now)})", worst <= 1.1)  # noqa: PLR2004 - the bound
 
 
-def _costs(count: int) -> dict[str, tuple[int, float]]:
-    """Return the AWS calls and capacity units of each common request, with so many launches in the table."""
-    found: dict[str, tuple[int, float]] = {}
+def _cost(cost: tuple[int, float, int]) -> str:
+    calls, read, written = cost
+    return f"{calls} calls, {read:g} read and {written} write units"
+
+
+def costs(count: int) -> Costs:
+    """Return what each common request costs with so many launches in the table, and a whole life, by function."""
+    found: Costs = {}
     with worlds.world() as world:
         first = world.ask()
         world.settle()
@@ -226,7 +167,7 @@ def _costs(count: int) -> dict[str, tuple[int, float]]:
         def measure(name: str, work: Callable[[], Any]) -> None:
             with recorded() as calls:
                 work()
-            found[name] = (len(calls), sum(map(units, calls)))
+            found[name] = (len(calls), *capacity.of(calls))
 
         launch: dict[str, Any] = {}
         measure("submit", lambda: launch.update(world.ask()))
@@ -235,24 +176,27 @@ def _costs(count: int) -> dict[str, tuple[int, float]]:
         measure("get", lambda: world.read(first["id"]))
         measure("inbox page", lambda: world.call("GET", "/v1/inbox", who="lead"))
         measure("list page", lambda: world.call("GET", "/v1/launches?state=PENDING_APPROVAL", who="lead"))
+        world.settle()
+        world.events()
+        life = lifecycle.walk(world)
+        for function in FUNCTIONS:
+            mine = life.of(function)
+            found[function] = (len(calls_of(mine)), *lifecycle.units(mine))
+        found[rows.WHOLE] = (len(calls_of(life.invocations)), *lifecycle.units(life.invocations))
     return found
-
-
-AGES = (1, 100, 1000)
 
 
 def usage() -> Row:
     """Hold calls and capacity of recording a stop and a start on an instance's thousandth day against its first."""
     found = _usage_costs()
-    (calls, capacity), (last_calls, last_capacity) = found[AGES[0]], found[AGES[-1]]
+    (calls, units), (last_calls, last_units) = found[AGES[0]], found[AGES[-1]]
     told = ", ".join(
         f"day {age:,}: {calls} calls, {units:.0f} units" for age, (calls, units) in found.items()
     )
     return Row(
-        f"recording a stop and a start on day {AGES[-1]:,} of an instance against day {AGES[0]}",
-        "<= 1.0x",
-        f"{max(last_calls / calls, last_capacity / capacity):.2f}x ({told})",
-        last_calls <= calls and last_capacity <= capacity,
+        rows.USAGE,
+        f"{max(last_calls / calls, last_units / units):.2f}x ({told})",
+        last_calls <= calls and last_units <= units,
     )
 
 
@@ -286,7 +230,7 @@ def _observing(world: worlds.World, name: str, age: int) -> tuple[int, float]:
             answer = world.invoke("observe", messages(said))
         if answer["batchItemFailures"]:
             raise RuntimeError(f"{state} was not recorded on day {age}")
-        costs = costs[0] + len(calls), costs[1] + sum(map(units, calls))
+        costs = costs[0] + len(calls), costs[1] + sum(capacity.of(calls))
     return costs
 
 
@@ -319,38 +263,64 @@ def _fill(world: worlds.World, count: int) -> None:
             items[key][seed.range_key] = copy
 
 
-def units(call: Call) -> float:
-    """Return the capacity units of a call, from the bytes that it moved (DynamoDB guide, "capacity")."""
-    if call.service != "dynamodb":
-        return 0
-    if call.operation in ("PutItem", "UpdateItem"):
-        sent = call.arguments.get("Item") or call.arguments.get("ExpressionAttributeValues") or {}
-        return math.ceil(_bytes(sent) / 1024)
-    answer = call.answer
-    items = [answer["Item"]] if "Item" in answer else answer.get("Items", [])
-    for some in answer.get("Responses", {}).values():
-        return sum(math.ceil(_bytes(item) / 4096) for item in some) or 1
-    consistent = call.arguments.get("ConsistentRead", False)
-    return max(1, math.ceil(sum(map(_bytes, items)) / 4096)) * (1 if consistent else 0.5)
+def waking(world: worlds.World) -> tuple[list[Call], float]:
+    """Return the calls of one waking to which nothing is due, and its CPU seconds."""
+    with recorded() as calls:
+        world.wake()
+    if any(call.operation != "Query" for call in calls):
+        raise RuntimeError("something was due")
+    one = Invocation("wake", world.wake, world.clock(), {}, 1, calls)
+    with alone():
+        (least,) = cpu(ours(world, [one]))
+    return calls, least
 
 
-def _bytes(item: Any) -> int:
-    return sum(len(name) + len(str(next(iter(value.values())))) for name, value in item.items())
+def measured(*, quick: bool) -> page.Results:
+    """Measure all, or what is quick."""
+    begun = os.getloadavg()[0]
+    few = costs(FEW)
+    with worlds.world() as world:
+        idle = prices.idle(*waking(world))
+        lifecycle.warm(world)
+        life = lifecycle.walk(world)
+        parts, raw, whole = parts_of(world, life)
+        bought = prices.of_life(life, {one.function: one.cpu for one in parts})
+        found = [*asked(life, raw, whole), *(() if quick else throughput(world, life))]
+    found += [*imports(() if quick else rows.ROOMS), decision()]
+    if quick:
+        found += [Row(rows.whole_of(name), _cost(few[name])) for name in FUNCTIONS]
+    else:
+        found += [usage(), *growth(few)]
+    found += [
+        Row(rows.PRICE, f"{prices.total(bought) * prices.MILLION:.0f} USD"),
+        Row(rows.IDLE, f"{prices.total(idle):.2f} USD"),
+    ]
+    order = list(ROWS)
+    found.sort(key=lambda row: order.index(row.what))
+    return page.Results(found, parts, bought, idle, (begun, os.getloadavg()[0]))
 
 
 def main() -> int:
-    """Measure, print, and fail if a bound does not hold."""
+    """Measure, print, write if asked to, and fail if a bound does not hold."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help=f"leave out {MANY:,} launches and {AGES[-1]:,} days"
+        "--quick",
+        action="store_true",
+        help=f"leave out {MANY:,} launches, {AGES[-1]:,} days, many clients and most imports",
     )
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md and its chart too")
     chosen = parser.parse_args()
-    rows = [*writes_and_cpu(), imports(), decision(), *([] if chosen.quick else [usage(), *growth()])]
+    if chosen.quick and chosen.write:
+        parser.error("what is quick is not whole: --write goes without --quick")
+    results = measured(quick=chosen.quick)
     table = Table("what", "bound", "found", "", title="gonogo: the numbers to hold", title_justify="left")
-    for row in rows:
-        table.add_row(row.what, row.bound, row.found, "holds" if row.holds else "[bold red]DOES NOT HOLD")
+    for row in results.rows:
+        verdict = "holds" if row.holds else "[bold red]DOES NOT HOLD"
+        table.add_row(row.what, ROWS[row.what].bound, row.found, verdict)
     Console(width=140).print(table)
-    return 0 if all(row.holds for row in rows) else 1
+    if chosen.write:
+        page.write(results)
+    return 0 if all(row.holds for row in results.rows) else 1
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from gonogo.ports import (
 
 if TYPE_CHECKING:
     from gonogo.aws.accounts import Clients, Part
+    from gonogo.core.watch import Watch
 
 
 class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +151,7 @@ class Gonogo:
         self._engines: dict[str, Engine] = {}
         self._resolvers: dict[str, Engine] = {}
         self._observers: dict[str, Observer | None] = {}
+        self.watched: dict[str, Watch] = {}
 
     @cached_property
     def items(self) -> Items:

@@ -16,6 +16,7 @@ from gonogo.core.launch import InstanceState
 from gonogo.core.limit import Limit
 from gonogo.core.plan import Place, Plan, Unit
 from gonogo.core.token import Keyring
+from gonogo.core.watch import Watch
 
 T = TypeVar("T", bound=Item)
 S = TypeVar("S", bound=msgspec.Struct)
@@ -457,6 +458,10 @@ class Outside(Protocol):
     @property
     def limits(self) -> Limits:
         """What each has done of late."""
+
+    @property
+    def watched(self) -> dict[str, Watch]:
+        """The watches that this process last saw, by id."""
 
     @property
     def scans(self) -> bool:

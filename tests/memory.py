@@ -36,6 +36,7 @@ from gonogo.core.item import Item, begun_in, in_epoch
 from gonogo.core.launch import InstanceState
 from gonogo.core.plan import EVENT_ENGINE, LEASE_ENGINE, POLICY_ENGINE, UNNAMED_ENGINES, Place, Plan, Unit
 from gonogo.core.token import Keyring
+from gonogo.core.watch import Watch
 from gonogo.ports import Page, PoisonError, Seen
 from gonogo.service import policies, reconcile
 from gonogo.service.extend import LeaseEngine
@@ -632,6 +633,7 @@ class Outside:
         self.mailed = Mailer()
         self.keys = Macs()
         self.safe = Secrets()
+        self.watched: dict[str, Watch] = {}
         self._drawn = 0
         self.publish_policy(files)
 

@@ -46,6 +46,20 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), target
 
 
+def test_the_page_of_numbers_has_a_row_for_each_that_the_bench_prints() -> None:
+    """A number that a page leaves out is one that may get worse unseen; the figures are `make bench`'s own."""
+    from bench import rows
+
+    page = (ROOT / "docs" / "performance.md").read_text()
+    table = page.split("| what | bound | found | |")[1].split("\n\n")[0]
+    shown = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| ")]
+    assert [(what.strip(), bound.strip()) for what, bound in shown] == [
+        (what, meaning.bound) for what, meaning in rows.ROWS.items()
+    ]
+    told = re.findall(r"^- \*\*(.+?)\*\*: ", page, re.MULTILINE)
+    assert told == list(rows.ROWS)
+
+
 FENCED = [
     pytest.param(kind, text, id=f"{path.name}-{number}-{kind}")
     for path in sorted((ROOT / "docs").glob("*.md"))

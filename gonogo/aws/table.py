@@ -18,11 +18,13 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from botocore.config import Config
 from pynamodb.connection import TableConnection
 from pynamodb.connection.base import MetaTable
 from pynamodb.exceptions import PutError, PynamoDBException, UpdateError
 from pynamodb.expressions.operand import Path
 
+from gonogo.aws.clients import user_agent
 from gonogo.core.errors import Fault, InvalidError, ItemExistsError, LaterError, VersionConflictError
 from gonogo.core.event import Event
 from gonogo.core.item import Item, begun_in, in_epoch
@@ -70,6 +72,7 @@ class Table:
         self._table = TableConnection(
             name, region=region, connect_timeout_seconds=3, read_timeout_seconds=5, meta_table=_meta(name)
         )
+        self._table.connection.session.set_default_client_config(Config(user_agent=user_agent()))
         self._name = name
         self._epoch = epoch
 

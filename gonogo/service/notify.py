@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 
 import msgspec
 
@@ -81,7 +82,7 @@ def tell(outside: Outside, cue: Cue, channel: Channel, send: Send) -> None:
         delivery = outside.items.get(Delivery, cue.subject)
         about = _about(outside, delivery) if delivery else None
         if delivery is not None and about is not None:
-            _send(outside, _Telling(about, outside.policies.current(), channel, send), delivery)
+            _send(outside, _Telling(about, cache(outside.policies.current), channel, send), delivery)
         return
     item: Launch | Delegation | None
     if cue.type == events.ApproverDelegated.type:
@@ -93,7 +94,7 @@ def tell(outside: Outside, cue: Cue, channel: Channel, send: Send) -> None:
     happened = next((one for one in item.history if one.seq == cue.seq), None)
     if happened is None or happened.type != cue.type:
         return
-    telling = _Telling(item, outside.policies.current(), channel, send)
+    telling = _Telling(item, cache(outside.policies.current), channel, send)
     if isinstance(item, Delegation):
         _tell_of_delegation(outside, telling, item, happened)
     else:
@@ -139,11 +140,16 @@ def channels_of(person: Person) -> tuple[Channel, ...]:
     return tuple(found)
 
 
+def asking_channels(person: Person) -> tuple[Channel, ...]:
+    """Return the channels that see to it that a question stands in a person's inbox: mail, if none reaches them."""
+    return channels_of(person) or ("mail",)
+
+
 class _Telling(msgspec.Struct, frozen=True):
-    """What one message is about, the policy in force then, and the way out: read once a message."""
+    """What one message is about, the policy in force then, and the way out: each read once a message, if at all."""
 
     about: Launch | Delegation
-    policy: Bundle
+    in_force: Callable[[], Bundle]
     channel: Channel
     send: Send
     known: dict[str, asking.Places] = msgspec.field(default_factory=dict)
@@ -154,6 +160,18 @@ class _Telling(msgspec.Struct, frozen=True):
         if not isinstance(self.about, Launch):
             raise TypeError("a delegation is no launch")
         return self.about
+
+    @property
+    def policy(self) -> Bundle:
+        """The policy in force."""
+        return self.in_force()
+
+    def keeps_inboxes(self, outside: Outside) -> bool:
+        """Tell whether this channel may have anybody to ask: of whom there is no webhook, mail sees to the inbox."""
+        bundles = (self.policy, outside.policies.pinned(self.launch.bundle))
+        return any(
+            self.channel in asking_channels(one) for bundle in bundles for one in bundle.people.values()
+        )
 
     def person(self, outside: Outside, actor: Actor) -> Person | None:
         """Return how to reach somebody: by the bundle in force, else by the one that judged the launch."""
@@ -176,6 +194,8 @@ class _Telling(msgspec.Struct, frozen=True):
 
 def _ask(outside: Outside, telling: _Telling, *, only: Actor | None = None) -> None:
     """Ask each who may decide a gate that is open, and has not."""
+    if not telling.keeps_inboxes(outside):
+        return
     for gate in telling.launch.gates:
         for actor in telling.undecided(outside, gate):
             if only in (None, actor):
@@ -186,7 +206,7 @@ def _remind(outside: Outside, telling: _Telling, happened: Event) -> None:
     """Remind each who may still decide the gate in this round; who was not asked before is asked."""
     launch = telling.launch
     gate = asking.gate_of(launch, happened.data["gate"])
-    if gate is None or gate.round != happened.data["round"]:
+    if gate is None or gate.round != happened.data["round"] or not telling.keeps_inboxes(outside):
         return
     for actor in telling.undecided(outside, gate):
         id_ = deliveries.delivery_id(launch.id, "decide", actor, gate.name, gate.round)
@@ -207,15 +227,22 @@ def _tell_others(outside: Outside, telling: _Telling, closed: Event) -> None:
     name, round_ = str(closed.data["gate"]), int(closed.data["round"])
     gate = asking.gate_of(launch, name)
     amended = any(one.type == events.LaunchAmended.type and one.seq > closed.seq for one in launch.history)
-    for asked in asking.asked(outside, launch, name, round_):
+    for asked in _asked(outside, telling, name, round_):
         saving.change(outside.items, asked, lambda this: deliveries.closed(this, outside.now()))
-        if gate is None or amended or asked.actor in telling.undecided(outside, gate):
+        if gate is None or amended or not asking.maybe_sent(asked):
             continue
         said = any(asked.actor in (one.actor, one.seat) and one.round == round_ for one in gate.decisions)
-        if asking.maybe_sent(asked) and not said:
+        if not said and asked.actor not in telling.undecided(outside, gate):
             _tell(outside, telling, "closed", asked.actor, closed, gate)
     if gate is not None and gate.is_after and closed.data["outcome"] == "no_go":
         _tell_askers(outside, telling, "warned", closed)
+
+
+def _asked(outside: Outside, telling: _Telling, gate: str, round_: int) -> list[Delivery]:
+    """Return the notices that asked for a decision; none where this channel has asked nobody."""
+    if telling.channel != "mail" and not telling.keeps_inboxes(outside):
+        return []
+    return asking.asked(outside, telling.launch, gate, round_)
 
 
 def _confirm(outside: Outside, telling: _Telling, happened: Event) -> None:
@@ -296,7 +323,7 @@ def _tell_of_delegation(outside: Outside, telling: _Telling, delegation: Delegat
         page = outside.items.feed(Waiting, f"inbox#{said.actor.key}", cursor=cursor, limit=PAGE)
         launches = outside.items.get_many(Launch, sorted({one.launch for one in page.items}))
         for launch in launches.values():
-            about = _Telling(launch, telling.policy, telling.channel, telling.send)
+            about = _Telling(launch, telling.in_force, telling.channel, telling.send)
             _ask(outside, about, only=said.to)
         cursor = page.cursor
         if cursor is None:
@@ -313,7 +340,7 @@ def _tell(
 ) -> None:
     channel = telling.channel
     whom = telling.person(outside, actor)
-    if whom is None or (channel not in channels_of(whom) and topic != "decide"):
+    if whom is None or channel not in (asking_channels(whom) if topic == "decide" else channels_of(whom)):
         return
     now = outside.now()
     about = telling.about

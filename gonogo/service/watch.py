@@ -27,13 +27,23 @@ def begin(outside: Outside, plan: Plan) -> None:
 
 
 def begin_at(outside: Outside, place: Place) -> None:
-    """See to it that a place is looked over from now on."""
-    found = outside.items.get(Watch, watches.id_of(place))
+    """See to it that a place is looked over from now on.
+
+    A watch never rests before its `until`, which only ever rises: one that this process has seen need not be read
+    again while it goes on for long enough by that.
+    """
+    name, now = watches.id_of(place), outside.now()
+    seen = outside.watched.get(name)
+    if seen is not None and watches.woken(seen, place, now) is seen:
+        return
+    found = outside.items.get(Watch, name)
     if found is None:
         with contextlib.suppress(ItemExistsError):
-            outside.items.add(watches.begun(place, outside.now()))
+            outside.watched[name] = outside.items.add(watches.begun(place, now))
         return
-    saving.change(outside.items, found, lambda this: watches.woken(this, place, outside.now()))
+    outside.watched[name] = saving.change(
+        outside.items, found, lambda this: watches.woken(this, place, outside.now())
+    )
 
 
 def look_over(outside: Outside, watch_id: str) -> bool:

@@ -69,13 +69,12 @@ def asked_by(call: Callable[[], Any]) -> Asked:
     return asked
 
 
-def cued(world: World, launch_id: str, what: str) -> Callable[[], Any]:
+def cued(world: World, launch_id: str, what: str, function: str = "notify") -> Callable[[], Any]:
     """Return a message to a function, as the bus brings it."""
     events = world.call("GET", f"/v1/launches/{launch_id}/events", who="dev").json["items"]
     (event,) = [one for one in events if one["type"] == what]
     detail = {"type": what, "subject": launch_id, "seq": event["seq"]}
     message = {"Records": [{"messageId": "1", "body": json.dumps({"detail": detail})}]}
-    function = "launch" if what == "launch.cleared" else "notify"
     return lambda: _well(world.invoke(function, message))
 
 
@@ -185,12 +184,12 @@ def test_lists(world: World) -> None:
 
 
 def test_launching(world: World) -> None:
-    """Launch, policy and the place's watch; claimed, launched, recorded: two updates around the call that counts."""
+    """Launch and policy, the place's watch once a while; two updates around the call that counts."""
     launch = world.ask()
     world.decide(launch, "lead", "lead")
-    cleared = cued(world, launch["id"], "launch.cleared")
+    cleared = cued(world, launch["id"], "launch.cleared", "launch")
     asked = asked_by(cleared)
-    assert asked.counts == {"GetItem": 3, "RunInstances": 1, "UpdateItem": 2}
+    assert asked.counts == {"GetItem": 2, "RunInstances": 1, "UpdateItem": 2}
     done = [name for name, _ in asked.calls if name != "GetItem"]
     assert done == ["UpdateItem", "RunInstances", "UpdateItem"]
     assert all("ConditionExpression" in one for one in asked.writes)
@@ -219,12 +218,22 @@ def test_a_waking_with_nothing_to_do(world: World) -> None:
     assert asked_by(world.wake).counts == {"Query": 4}
 
 
+@pytest.mark.parametrize("what", ["gate.opened", "gate.closed", "launch.cleared"])
+def test_where_nobody_has_a_webhook_nobody_is_looked_up_for_one(world: World, what: str) -> None:
+    """Every notice is offered to both senders: the one with nothing to send writes nothing, and reads no more."""
+    launch = world.ask()
+    world.decide(launch, "lead", "lead")
+    assert asked_by(cued(world, launch["id"], what, "deliver")).counts == {"GetItem": 2}
+    decided = cued(world, launch["id"], "gate.decided", "deliver")
+    assert asked_by(decided).counts == {"GetItem": 1}
+
+
 def test_a_life_is_four_conditional_writes(world: World) -> None:
     """Submit, decide, claim, record: design section 9; no transaction, no scan, nothing deleted."""
     with listening() as asked:
         launch = world.ask()
         world.decide(launch, "lead", "lead")
-        cued(world, launch["id"], "launch.cleared")()
+        cued(world, launch["id"], "launch.cleared", "launch")()
     assert world.read(launch["id"])["state"] == "RUNNING"
     assert len(asked.writes) == 4
     assert all("ConditionExpression" in one for one in asked.writes)

@@ -13,7 +13,7 @@ from gonogo.core.launch import Launch
 from gonogo.core.states import State
 from gonogo.service import notify, read
 from gonogo.service.notify import Cue, Notice
-from tests.core.builders import policy_files, replaced
+from tests.core.builders import policy_files, replaced, somebody
 from tests.service import lives
 from tests.service.road import Road
 
@@ -303,6 +303,29 @@ def test_who_has_no_address_any_more_is_given_up(road: Road) -> None:
     road.sleep(hours=1)
     assert ("lead", "mail") not in asked(road)
     assert delivery(road).channels["mail"].state == "failed"
+
+
+def test_a_question_stands_in_the_inbox_by_the_sender_that_reaches_whom_it_asks(road: Road) -> None:
+    """One sender sees to each inbox, so that the other has nothing to write; whom no channel reaches is mail's."""
+    people = lives.policy()["people.toml"] + somebody("lead4", "leads")
+    road.outside.publish_policy({**lives.policy(), "people.toml": people})
+
+    def inbox(who: str) -> bool:
+        return bool(read.inbox(road.outside, road.sign_in(who), cursor=None, limit=10).items)
+
+    for held, first, then in (
+        ("deliver", [True, True, False, True], [True, True, True, True]),
+        ("notify", [True, False, True, False], [True, True, True, True]),
+    ):
+        road.queues[held].held = True
+        launch = road.submit(key=held)
+        road.settle()
+        assert [inbox(who) for who in ("lead", "lead2", "lead3", "lead4")] == first
+        road.queues[held].held = False
+        road.settle()
+        assert [inbox(who) for who in ("lead", "lead2", "lead3", "lead4")] == then
+        road.decide("lead", launch, "lead")
+        road.settle()
 
 
 def test_the_inbox_shows_what_waits_for_whom(road: Road) -> None:

@@ -139,6 +139,43 @@ def test_it_costs_no_write_to_launch_where_it_is_watched(road: Road, running: La
     assert running.state is State.RUNNING
 
 
+def test_a_watch_that_goes_on_by_what_was_seen_of_it_is_not_read_again(
+    road: Road, running: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred launches an hour need not all read the one item; near its end, or of another role, it is read."""
+    read: list[str] = []
+    get = road.table.get
+
+    def counted(kind: type[Any], name: str) -> Any:
+        read.append(name)
+        return get(kind, name)
+
+    monkeypatch.setattr(road.table, "get", counted)
+    before = a_watch(road)
+    watch.begin(road.outside, running.plan)
+    road.clock.go(minutes=7)
+    watch.begin(road.outside, running.plan)
+    assert (read, a_watch(road)) == ([], before)
+    road.clock.go(minutes=1)
+    for _ in range(2):
+        watch.begin(road.outside, running.plan)
+    assert (len(read), a_watch(road).until) == (1, road.clock() + watches.LINGERS)
+    for _ in range(2):
+        watch.begin(road.outside, msgspec.structs.replace(running.plan, account=THERE))
+    assert len(read) == 2
+
+
+def test_another_process_does_not_know_what_this_one_saw(road: Road, running: Launch) -> None:
+    """What rests by now is woken by whoever has not seen it rest, once what was seen of it is over."""
+    lives.ends(road, running, "ops")
+    seen = dict(road.outside.watched)
+    road.sleep(hours=1)
+    assert a_watch(road).due_at is None
+    assert road.outside.watched == seen
+    watch.begin(road.outside, running.plan)
+    assert a_watch(road).due_at is not None
+
+
 def test_not_before_it_is_time(road: Road, running: Launch) -> None:
     """An alarm that rings twice makes one look."""
     assert not watch.look_over(road.outside, a_watch(road).id)
