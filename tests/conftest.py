@@ -33,6 +33,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             for name, value in report.user_properties if getattr(report, "when", "") == "call" else ():
                 if name in LINES:
                     terminalreporter.write_line(f"tests/core: {name}, {value}")
+                if name == "at once":
+                    terminalreporter.write_line(f"tests/contract: {value}")
                 if name == "hostile":
                     terminalreporter.write_line(f"tests/hostile: {value}")
                 if name in SUMS:

@@ -38,13 +38,6 @@ WRITERS = 16
 ROUNDS = 5
 
 
-@pytest.fixture(scope="session")
-def engine() -> Iterator[str]:
-    """Give the address of the second engine."""
-    with second_engine.running() as address:
-        yield address
-
-
 ON_AWS = [
     "moto",
     pytest.param(
