@@ -34,6 +34,8 @@ SPOKEN = frozenset(
         "message",
         "detail",
         "cost_center",
+        "before",
+        "after",
     }
 )
 """The fields that somebody may write freely, or whose rules another version of us may have had."""
