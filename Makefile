@@ -14,6 +14,7 @@ FORGED ?= 1000000
 SEEDS ?= 1000
 GENERATED ?= 600
 PAIRS ?= 1000
+ROUNDS ?= 1000
 BIN := .venv/bin
 CODE := app.py bench examples functions gonogo infra local tests
 pytest = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
@@ -63,9 +64,9 @@ nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in 
 	@GONOGO_STEPS=$(STEPS) GONOGO_LIVES=$(LIVES) $(pytest) tests/core/test_machine.py tests/service/test_ledger.py
 
 .PHONY: soak
-soak: ## Try at length: hostile input, pairs of faults, simulated worlds (FORGED=1000000 GENERATED=600 PAIRS=1000 SEEDS=1000)
+soak: ## Try at length: hostile input, pairs of faults, worlds, 64 at once (FORGED= GENERATED= PAIRS= SEEDS= ROUNDS=)
 	@$(install) test
-	@GONOGO_PAIRS="$(PAIRS)" GONOGO_SEEDS="$(SEEDS)" GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile tests/service/test_faults.py tests/simulation
+	@GONOGO_PAIRS="$(PAIRS)" GONOGO_SEEDS="$(SEEDS)" GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" GONOGO_ROUNDS="$(ROUNDS)" $(pytest) tests/hostile tests/contract/test_one_winner.py tests/service/test_faults.py tests/simulation
 
 .PHONY: bench
 bench: ## Print the numbers that gonogo holds itself to (ARGS=--quick; ARGS=--write writes docs/performance.md)

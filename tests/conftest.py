@@ -39,6 +39,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                     terminalreporter.write_line(f"tests/core: {name}, {value}")
                 if name == "outage":
                     terminalreporter.write_line(f"tests/service: {value}")
+                if name == "at once":
+                    terminalreporter.write_line(f"tests/contract: {value}")
                 if name == "hostile":
                     terminalreporter.write_line(f"tests/hostile: {value}")
                 if name in SUMS:

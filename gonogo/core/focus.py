@@ -7,6 +7,7 @@ amounts are exact decimals as text. What FOCUS has no column for is in columns t
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -14,6 +15,7 @@ import msgspec
 
 from gonogo.core.event import UsageRecorded
 from gonogo.core.reports import period
+from gonogo.core.unseen import is_unseen
 from gonogo.core.usage import GRACE
 
 ISSUER = "gonogo"
@@ -259,13 +261,20 @@ def _moment(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
 
 
-DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""How a text begins that a spreadsheet takes for a formula (OWASP, "CSV Injection"), full-width forms too."""
+_FORMULA = re.compile("(^|;)(?=\\s*[=+\\-@\uff1d\uff0b\uff0d\uff20])")
+"""Where a text begins that a spreadsheet takes for a formula (OWASP, "CSV Injection"), full-width forms too; behind
+a semicolon as well, at which a spreadsheet parts cells where a comma is the decimal sign."""
 
 
 def harmless(text: str | None) -> str | None:
-    """Return a text so that no spreadsheet runs it: what begins like a formula gets an apostrophe before it."""
-    return f"'{text}" if text is not None and text.startswith(DANGEROUS) else text
+    r"""Return a text so that no spreadsheet runs it, and nothing in it is hidden.
+
+    What begins like a formula gets an apostrophe before it; what is not seen is written out, such as `\u202e`.
+    """
+    if text is None:
+        return None
+    shown = "".join(one.encode("unicode_escape").decode() if is_unseen(one) else one for one in text)
+    return _FORMULA.sub(r"\1'", shown)
 
 
 def cells(made: dict[str, str | None]) -> list[str | None]:

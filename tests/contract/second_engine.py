@@ -10,9 +10,55 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from local.aws import client, pretend
+
+pretend()
+
+import moto  # noqa: E402 - after the environment that it reads
+
+from local import moto_faithful  # noqa: E402
+from tests.functions.quick import quick  # noqa: E402
 
 PROGRAM = Path(__file__).parents[2] / ".venv-ministack" / "bin" / "ministack"
 LONGEST_START = 30
+ON_AWS = [
+    "moto",
+    pytest.param(
+        "ministack",
+        marks=[
+            pytest.mark.second_engine,
+            pytest.mark.skipif(not PROGRAM.exists(), reason="there is no .venv-ministack"),
+        ],
+    ),
+]
+"""Where an implementation of a port on AWS is asked the same; what the second engine cannot carry is said there."""
+
+
+@contextmanager
+def reached(address: str) -> Iterator[None]:
+    """Let every client that is made in here call the second engine."""
+    client.cache_clear()
+    with mock.patch.dict("os.environ", {"AWS_ENDPOINT_URL": address}):
+        yield
+    client.cache_clear()
+
+
+@contextmanager
+def asked(name: str, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let every client that is made in here call the AWS of this name: moto in this process, or the second engine."""
+    if name == "ministack":
+        with reached(request.getfixturevalue("engine")):
+            yield
+        return
+    moto_faithful.install()
+    client.cache_clear()
+    with quick(), moto.mock_aws():
+        yield
+    client.cache_clear()
 
 
 @contextmanager

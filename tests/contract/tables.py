@@ -20,6 +20,7 @@ from botocore.exceptions import ReadTimeoutError  # noqa: E402
 from gonogo.aws.table import Table  # noqa: E402
 from local import moto_faithful, template  # noqa: E402
 from local.stack import Stack  # noqa: E402
+from tests.contract import second_engine  # noqa: E402
 from tests.functions.quick import quick  # noqa: E402
 from tests.functions.world import PARAMETERS  # noqa: E402
 
@@ -39,14 +40,12 @@ def on_moto() -> Iterator[Table]:
 @contextmanager
 def on_second_engine(address: str) -> Iterator[Table]:
     """Give the table in the second engine."""
-    client.cache_clear()
-    with mock.patch.dict("os.environ", {"AWS_ENDPOINT_URL": address}):
+    with second_engine.reached(address):
         table = Table(_made(), REGION, 1)
         yield table
         client("dynamodb").delete_table(TableName=table._name)
         client("dynamodb").close()
         table._table.connection.client.close()  # type: ignore[attr-defined]
-    client.cache_clear()
 
 
 @cache

@@ -1,4 +1,7 @@
-"""`ports.Bus` on EventBridge and `ports.DeadLetters` on SQS: what passes is put again, what is poison is found."""
+"""`ports.Bus` on EventBridge and `ports.DeadLetters` on SQS: what passes is put again, what is poison is found.
+
+The second engine takes whatever is put, onto a bus that there is or not: what AWS refuses is asked of the stub.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from gonogo.core.event import cloud_event
 from gonogo.ports import PoisonError
 from tests.contract.stubs import PASSING, REGION, SILENCES, shared, silent, stubbed
 from tests.core.builders import awaiting
+
+from local.aws import client  # isort: skip - after the environment that it reads
 
 MENDED = (
     "AccessDeniedException",
@@ -203,3 +208,43 @@ def test_a_dead_letter_that_cannot_be_put_now_holds_up_the_stream(
         stub.add_client_error("send_message", code, http_status_code=status)
         with pytest.raises(LaterError):
             queue.put({"id": "l-1"})
+
+
+def queued(name: str) -> tuple[str, str]:
+    """Make a queue, and return its URL and its ARN."""
+    url = client("sqs").create_queue(QueueName=name)["QueueUrl"]
+    named = client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    return url, named["Attributes"]["QueueArn"]
+
+
+def received(url: str, count: int) -> list[Any]:
+    """Take so many messages, which are there, out of a queue."""
+    found: list[Any] = []
+    while len(found) < count:
+        batch = client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        assert batch, f"{len(found)} of {count}"
+        found += [json.loads(one["Body"]) for one in batch]
+    return found
+
+
+def test_a_subscriber_gets_each_event_as_it_was_put(aws: str) -> None:
+    """A stranger's rule and queue, on either engine: all ten, whole, with the fields by which rules match."""
+    events = client("events")
+    url, arn = queued(f"subscriber-{aws}")
+    events.create_event_bus(Name="gonogo")
+    events.put_rule(Name="all", EventBusName="gonogo", EventPattern='{"source": ["gonogo"]}')
+    events.put_targets(Rule="all", EventBusName="gonogo", Targets=[{"Id": "1", "Arn": arn}])
+    EventBridge("gonogo", REGION).publish(ten())
+    heard = sorted(received(url, 10), key=lambda one: int(one["detail"]["seq"]))
+    assert [one["detail"] for one in heard] == json.loads(msgspec.json.encode(ten()))
+    assert {(one["source"], one["detail-type"]) for one in heard} == {("gonogo", ten()[0]["type"])}
+
+
+def test_a_dead_letter_is_found_as_it_was_put(aws: str) -> None:
+    """People read it; and a queue that is not there holds up the stream, rather than lose the note."""
+    url, _ = queued(f"dead-{aws}")
+    letter = {"id": "l-1", "seq": 3, "error": "ünreadable"}
+    Queue(url, REGION).put(letter)
+    assert received(url, 1) == [letter]
+    with pytest.raises(LaterError):
+        Queue(f"{url}-none", REGION).put(letter)

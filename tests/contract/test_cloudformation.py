@@ -1,4 +1,8 @@
-"""Engine cloudformation: a template read strictly, CreateStack with just what the plan says, and what it may answer."""
+"""Engine cloudformation: a template read strictly, CreateStack with just what the plan says, and what it may answer.
+
+The second engine ignores ClientRequestToken, and tells of no event by it, so that it knows no stack as one's own:
+all of this is asked of moto and the stub. That it makes what we package is shown in tests/deployed.
+"""
 
 from __future__ import annotations
 

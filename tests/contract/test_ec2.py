@@ -1,4 +1,9 @@
-"""Engine ec2: a spec made whole, RunInstances with just what the plan says, once, and what EC2 may answer."""
+"""Engine ec2: a spec made whole, RunInstances with just what the plan says, once, and what EC2 may answer.
+
+The second engine ignores client tokens, and the filter by them: what is once only is asked of moto, which is mended
+here, and of test_one_winner.py's line to the second engine, which honours them. What is done to instances afterwards,
+and how they are seen, is asked of both.
+"""
 
 from __future__ import annotations
 
@@ -582,6 +587,20 @@ def cloud() -> Iterator[None]:
     client.cache_clear()
 
 
+@pytest.fixture
+def any_ec2(aws: str) -> Ec2:
+    """Give the engine on moto, and on the second engine."""
+    del aws
+    return Ec2(over_moto)
+
+
+@pytest.fixture
+def any_eyes(aws: str) -> Ec2Observer:
+    """Give the observer on moto, and on the second engine."""
+    del aws
+    return Ec2Observer(over_moto)
+
+
 def over_moto(service: str, place: Place) -> Any:
     """Return a client of gonogo's own account."""
     return clients.client(service, place.region)
@@ -923,30 +942,34 @@ def state(instance: str) -> str:
     return str(found["Instances"][0]["State"]["Name"])
 
 
-def test_stopping_starting_and_terminating_may_be_repeated(ec2: Ec2, token: str) -> None:
+def test_stopping_starting_and_terminating_may_be_repeated(any_ec2: Ec2, token: str) -> None:
     """A cue may come twice, and finds it done."""
-    (made,) = launch(ec2, plan(), token)
-    for call, expected in ((ec2.stop, "stopped"), (ec2.start, "running"), (ec2.terminate, "terminated")):
+    (made,) = launch(any_ec2, plan(), token)
+    for call, expected in (
+        (any_ec2.stop, "stopped"),
+        (any_ec2.start, "running"),
+        (any_ec2.terminate, "terminated"),
+    ):
         for _ in range(2):
             call(plan(), [made])
             assert state(made) == expected
 
 
-def test_what_cannot_be_changed_is_refused_in_ec2s_own_words(ec2: Ec2) -> None:
+def test_what_cannot_be_changed_is_refused_in_ec2s_own_words(any_ec2: Ec2) -> None:
     """An instance that is gone is not stopped."""
     with pytest.raises(RefusedError) as caught:
-        ec2.stop(plan(), ["i-0123456789abcdef0"])
+        any_ec2.stop(plan(), ["i-0123456789abcdef0"])
     assert caught.value.code == "InvalidInstanceID.NotFound"
 
 
 GONE = ("terminate_instances", "InvalidInstanceID.NotFound", "None by that id.")
 
 
-def test_what_is_there_is_terminated_though_another_is_not(ec2: Ec2, token: str) -> None:
+def test_what_is_there_is_terminated_though_another_is_not(any_ec2: Ec2, token: str) -> None:
     """EC2 terminates none of a list where it does not know one: the others would run on past their lease."""
-    made = launch(ec2, plan(TWO), token)
+    made = launch(any_ec2, plan(TWO), token)
     with pytest.raises(GoneError):
-        ec2.terminate(plan(), [*made, "i-0123456789abcdef0"])
+        any_ec2.terminate(plan(), [*made, "i-0123456789abcdef0"])
     assert [state(one) for one in made] == ["terminated", "terminated"]
 
 
@@ -1016,32 +1039,32 @@ def test_when_it_ended_is_known_if_ec2_says_so(reason: str, expected: datetime |
     assert seen.changed_at == expected
 
 
-def test_a_strangers_instance_is_seen_as_a_strangers(eyes: Ec2Observer) -> None:
+def test_a_strangers_instance_is_seen_as_a_strangers(any_eyes: Ec2Observer) -> None:
     """EC2 tells of every instance of the account."""
     run = client("ec2").run_instances(ImageId=IMAGE, InstanceType="t3.micro", MinCount=1, MaxCount=1)
-    seen = eyes.look(run["Instances"][0]["InstanceId"], HOME)
+    seen = any_eyes.look(run["Instances"][0]["InstanceId"], HOME)
     assert seen is not None
     assert (seen.launch, seen.client_token) == (None, "") or not seen.client_token.startswith("g-")
 
 
 @pytest.mark.parametrize("instance", ["i-0123456789abcdef0", "nonsense"])
-def test_an_instance_that_is_not_there_is_none(eyes: Ec2Observer, instance: str) -> None:
+def test_an_instance_that_is_not_there_is_none(any_eyes: Ec2Observer, instance: str) -> None:
     """A forged message names what it likes."""
-    assert eyes.look(instance, HOME) is None
+    assert any_eyes.look(instance, HOME) is None
 
 
 @pytest.mark.parametrize("ours", [True, False])
-def test_a_place_is_looked_over_whole(ec2: Ec2, eyes: Ec2Observer, token: str, ours: bool) -> None:  # noqa: FBT001
+def test_a_place_is_looked_over_whole(any_ec2: Ec2, any_eyes: Ec2Observer, token: str, ours: bool) -> None:  # noqa: FBT001
     """What runs unknown is found by it, what has ended is shown, and only what has our tag where that is wanted."""
     far = Place("eu-west-1")
     this = plan({**SMALL, "image_id": image(far.region)}, far.region)
-    made = [launch(ec2, this, f"{token}{one}")[0] for one in range(2)]
-    ec2.terminate(this, made[:1])
+    made = [launch(any_ec2, this, f"{token}{one}")[0] for one in range(2)]
+    any_ec2.terminate(this, made[:1])
     run = client("ec2", far.region).run_instances(
         ImageId=image(far.region), InstanceType="t3.micro", MinCount=1, MaxCount=1
     )
     stranger = run["Instances"][0]["InstanceId"]
-    found = {one.id: one.state for page in eyes.survey(far, ours=ours) for one in page}
+    found = {one.id: one.state for page in any_eyes.survey(far, ours=ours) for one in page}
     expected = {made[0]: "terminated", made[1]: "running"} | ({} if ours else {stranger: "running"})
     assert {one: found.get(one) for one in expected} == expected
     assert ours is (stranger not in found)

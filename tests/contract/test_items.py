@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gonogo.aws.histories import Histories
 from gonogo.aws.table import Table
 from gonogo.core import chain, life, published
 from gonogo.core import delivery as deliveries
@@ -29,35 +30,17 @@ from gonogo.core.states import State
 from gonogo.ports import Items
 from gonogo.service import read, saving
 from gonogo.service.submit import launch_id
+from local.aws import REGION
 from tests import memory
 from tests.contract import second_engine, tables
 from tests.core import builders
-from tests.core.builders import AT, DEV, HOUR, LEAD, LEAD2, LIVES, MINUTE, OPS, SECOND
+from tests.core.builders import AT, DAY, DEV, HOUR, LEAD, LEAD2, LIVES, MINUTE, OPS, SECOND
 
 WRITERS = 16
 ROUNDS = 5
 
 
-@pytest.fixture(scope="session")
-def engine() -> Iterator[str]:
-    """Give the address of the second engine."""
-    with second_engine.running() as address:
-        yield address
-
-
-ON_AWS = [
-    "moto",
-    pytest.param(
-        "ministack",
-        marks=[
-            pytest.mark.second_engine,
-            pytest.mark.skipif(not second_engine.PROGRAM.exists(), reason="there is no .venv-ministack"),
-        ],
-    ),
-]
-
-
-@pytest.fixture(scope="module", params=["memory", *ON_AWS])
+@pytest.fixture(scope="module", params=["memory", *second_engine.ON_AWS])
 def store(request: pytest.FixtureRequest) -> Iterator[Items]:
     """Give each kind of table in turn."""
     if request.param == "memory":
@@ -87,7 +70,7 @@ def table(items: Items) -> Table:
     return items
 
 
-over_a_line = pytest.mark.parametrize("store", ON_AWS, indirect=True)
+over_a_line = pytest.mark.parametrize("store", second_engine.ON_AWS, indirect=True)
 
 
 class Thing(Item, frozen=True, kw_only=True):
@@ -807,6 +790,27 @@ def test_a_save_that_was_refused_leaves_history_readable(items: Items) -> None:
     aside = [one.seq for one in items.put_aside(Thing, "t-1")]
     assert aside == list(range(1, 33))
     assert [one.seq for one in after.history] == list(range(33, 66))
+
+
+@over_a_line
+def test_a_scan_finds_every_history_whole(table: Table) -> None:
+    """What is told again after an outage is all that happened since, of all items, what was put aside too."""
+    old = grown(table, 70, 10)
+    told = [events.DeliveryDue(launch=f"l-{number}") for number in range(3)]
+    table.add(thing("t-2", AT + DAY).happened(AT + DAY, *told).next_version())
+    histories = Histories(table._name, REGION)
+    found: dict[str, list[int]] = {}
+    cursor = None
+    while True:
+        part = histories.part(AT + HOUR, (), cursor=cursor, limit=1)
+        found |= {one.id: [event.seq for event in one.events] for one in part.histories}
+        cursor = part.cursor
+        if cursor is None:
+            break
+    assert found == {"t-2": [1, 2, 3]}
+    part = histories.part(AT, ("launch",), cursor=None, limit=100)
+    whole = {one.id: [event.seq for event in one.events] for one in part.histories}
+    assert whole == {"t-1": list(range(1, old.seq + 1)), "t-2": [1, 2, 3]}
 
 
 def turned(this: Launch, wanted: Any) -> Launch:

@@ -1,4 +1,4 @@
-"""`ports.Macs`: in memory, on KMS in moto, and what KMS may answer besides."""
+"""`ports.Macs`: in memory, on KMS in moto and in the second engine, and what KMS may answer besides."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from gonogo.core.errors import LaterError
 from gonogo.core.token import MAC_BYTES
 from gonogo.ports import Macs
 from tests import memory
+from tests.contract import second_engine
 from tests.contract.stubs import PASSING, REGION, SILENCES, shared, silent, stubbed
 
-import moto  # isort: skip - after the environment that it reads
-from local.aws import client  # isort: skip
-from tests.functions.quick import quick  # isort: skip
+from local.aws import client  # isort: skip - after the environment that it reads
 
 PAYLOAD = b"what a token says"
 
 
 def new_key() -> str:
-    """Return the ARN of a new key in moto."""
+    """Return the ARN of a new key."""
     made = client("kms").create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")
     return str(made["KeyMetadata"]["Arn"])
 
@@ -33,7 +32,7 @@ class Rings:
         self.before, self.after, self.later = before, after, later
 
 
-@pytest.fixture(scope="module", params=["memory", "moto"])
+@pytest.fixture(scope="module", params=["memory", *second_engine.ON_AWS])
 def rings(request: pytest.FixtureRequest) -> Iterator[Rings]:
     """Give three states of a ring: one key; a new one and that; a third and the new one."""
     if request.param == "memory":
@@ -42,16 +41,10 @@ def rings(request: pytest.FixtureRequest) -> Iterator[Rings]:
             one.rings["people"] = people
         yield Rings(*made)
         return
-    client.cache_clear()
-    with quick(), moto.mock_aws():
+    with second_engine.asked(request.param, request):
         first, second, third, hook = (new_key() for _ in range(4))
-        yield Rings(
-            *(
-                Kms({"people": ring, "hook": (hook,)}, REGION)
-                for ring in ((first,), (second, first), (third, second))
-            )
-        )
-    client.cache_clear()
+        states = ((first,), (second, first), (third, second))
+        yield Rings(*(Kms({"people": ring, "hook": (hook,)}, REGION) for ring in states))
 
 
 def test_a_mac_is_32_bytes_and_always_the_same(rings: Rings) -> None:

@@ -1,4 +1,8 @@
-"""`ports.Mailer` on SES: whole messages, and what SES may say to them."""
+"""`ports.Mailer` on SES: whole messages, and what SES may say to them.
+
+The second engine takes a mail to what is no address, and keeps its parts instead of its bytes: that a mail is sent
+as it was written is asked of moto and the stub.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import pytest
 from gonogo.aws.mail import Ses
 from gonogo.core.errors import LaterError, RefusedError
 from tests.contract.stubs import PASSING, REGION, SILENCES, shared, silent, stubbed
+
+from local.aws import client  # isort: skip - after the environment that it reads
 
 RAW = b"From: gonogo@example.com\r\nTo: lead@example.com\r\nSubject: GO?\r\n\r\nhttps://example.com/decide#gng_x\r\n"
 
@@ -77,3 +83,12 @@ def test_no_answer_is_no_failure(ses: Ses, silence: Exception) -> None:
     """It may be out; it is tried again, rather than never."""
     with silent(ses._ses, "SendEmail", silence), pytest.raises(LaterError):
         ses.send("lead@example.com", RAW)
+
+
+def test_a_mail_goes_out_once_its_sender_is_verified(aws: str) -> None:
+    """Who deploys gonogo verifies the sender: until then each mail waits, and none is given up."""
+    sender = f"{aws}@example.com"
+    with pytest.raises(LaterError, match="MessageRejected"):
+        Ses(sender, REGION).send("lead@example.com", RAW.replace(b"gonogo@", aws.encode() + b"@"))
+    client("sesv2").create_email_identity(EmailIdentity=sender)
+    Ses(sender, REGION).send("lead@example.com", RAW.replace(b"gonogo@", aws.encode() + b"@"))

@@ -1,4 +1,4 @@
-"""`ports.Secrets` on the parameter store."""
+"""`ports.Secrets` on the parameter store: what it may answer, and moto's and the second engine's own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 from gonogo.aws.secrets import Parameters
 from gonogo.core.errors import LaterError, RefusedError
 from tests.contract.stubs import PASSING, REGION, SILENCES, shared, silent, stubbed
+
+from local.aws import client  # isort: skip - after the environment that it reads
 
 
 @pytest.fixture
@@ -67,3 +69,14 @@ def test_no_answer_is_no_refusal(secrets: Parameters, silence: Exception) -> Non
     """As above."""
     with silent(secrets._ssm, "GetParameter", silence), pytest.raises(LaterError):
         secrets.read("lead")
+
+
+def test_a_secret_is_read_as_it_was_put(aws: str) -> None:
+    """Put by hand, encrypted, and read in the clear; one that was never put is refused."""
+    client("ssm").put_parameter(
+        Name=f"/gonogo/webhooks/{aws}", Type="SecureString", Value="whsec_new whsec_old"
+    )
+    assert Parameters(REGION).read(aws) == ("whsec_new", "whsec_old")
+    with pytest.raises(RefusedError) as caught:
+        Parameters(REGION).read("nobody")
+    assert caught.value.code == "ParameterNotFound"

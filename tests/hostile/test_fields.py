@@ -18,6 +18,7 @@ from tests.functions.matrix import FILES, Stage, body_of
 from tests.functions.test_access import assert_safe
 from tests.functions.world import Answer, world
 from tests.hostile.corpus import HEADERS, OTHERS, RAW, TEXTS, many, seed
+from tests.hostile.honest import Honest
 
 Step = str | int
 WRITES = (
@@ -183,6 +184,7 @@ def test_the_corpus_in_every_field(record_property: Callable[[str, object], None
     chance = random.Random(number)
     codes: Counter[int] = Counter()
     with world(FILES) as made:
+        honest = Honest(made)
         stage = Stage(made)
         actions = routes.declared()
         allowed = {
@@ -229,7 +231,14 @@ def test_the_corpus_in_every_field(record_property: Callable[[str, object], None
                 assert role in may, told
                 assert actions[target.method, target.path] not in ("read", "public"), told
                 stage.used("coded", "requester")
+        after = made.rows()
     assert len(codes) >= 5
+    alone = honest.rows(FILES)
+    assert [one["pk"] for one in after] == [one["pk"] for one in alone], f"GONOGO_SEED={number}"
+    assert after == alone, f"GONOGO_SEED={number}"
+    record_property(
+        "hostile", f"{len(after)} items in the table, as the {len(honest)} granted requests alone made them"
+    )
     answers = ", ".join(f"{code}: {count}" for code, count in sorted(codes.items()))
     record_property(
         "hostile", f"{codes.total():,} of {len(every):,} hostile requests (GONOGO_SEED={number}): {answers}"

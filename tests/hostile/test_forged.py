@@ -36,6 +36,7 @@ HOOK_KEY = memory.Macs().rings["hook"][0]
 """Good for hooks, and for no link that a person is mailed."""
 ALGORITHMS = ("none", "None", "HS256", "ES384", "")
 LETTERS = string.ascii_letters + string.digits + "-_"
+URLSAFE = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 STRANGE = LETTERS + "=+/. %\0\n\r\t\u200b\u0430\uff21"
 
 
@@ -84,6 +85,8 @@ class Forger:
             self.reencoded,
             self.doubled,
             self.around,
+            self.respelled,
+            self.widened,
         ]
 
     def forge(self) -> tuple[str, str]:
@@ -192,6 +195,19 @@ class Forger:
         return self._chance.choice(
             [text[4:], f'"{text}"', f"decide#{text}", self._chance.choice(list(TEXTS.values()))]
         )
+
+    def respelled(self, text: str) -> str:
+        """Return the same bytes, spelled otherwise: RFC 4648, 3.5 calls the bits that the last letter does not use."""
+        spare = {2: 4, 3: 2}.get(len(text.removeprefix(token.PREFIX)) % 4)
+        if spare is None:
+            return text + self._chance.choice(["=", "A", "===="])
+        last = URLSAFE.index(text[-1])
+        return text[:-1] + URLSAFE[last | self._chance.randrange(1, 2**spare)]
+
+    def widened(self, text: str) -> str:
+        """Return it with a letter that Unicode's compatibility forms make the same (UAX 15)."""
+        place = self._chance.choice([n for n, one in enumerate(text) if one.isalnum()])
+        return text[:place] + chr(ord(text[place]) + 0xFEE0) + text[place + 1 :]
 
 
 def code(outside: memory.Outside, launch: Launch) -> str:

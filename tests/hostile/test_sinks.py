@@ -12,9 +12,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from functions import mails
+from functions import mails, pages
+from functions.wording import Differs
+from gonogo.core import commands
+from gonogo.core.actor import Actor
+from gonogo.core.bundle import Person
+from gonogo.core.plan import Plan
 from gonogo.service.notify import Notice
 from tests.cli.shell import Gateway, Shell
+from tests.core import builders
+from tests.core.builders import ISSUER, SCANNER
 from tests.functions import notices
 from tests.functions.matrix import FILES, code_of
 from tests.functions.test_pages import Page
@@ -34,6 +41,8 @@ SPOKEN = frozenset(
         "message",
         "detail",
         "cost_center",
+        "before",
+        "after",
     }
 )
 """The fields that somebody may write freely, or whose rules another version of us may have had."""
@@ -125,6 +134,75 @@ def test_no_text_is_more_than_text_in_a_mail(case: str) -> None:
         assert not unseen(body), name
         assert not unseen(html), name
         assert structure(html) == elements, name
+
+
+def strangely(value: Any, text: str) -> Any:
+    """Return a value as `spoiled`, and with this text for whoever acts, and for what is a parameter, too."""
+    if isinstance(value, Actor):
+        return Actor(value.issuer, text[:255])
+    if isinstance(value, Plan):
+        return msgspec.structs.replace(value, parameters={text[:100]: text[:1000], "deep": {"list": [text]}})
+    if isinstance(value, msgspec.Struct):
+        fields = {name: strangely(getattr(value, name), text) for name in value.__struct_fields__}
+        return spoiled(msgspec.structs.replace(value, **fields), text)
+    return type(value)(strangely(one, text) for one in value) if isinstance(value, tuple) else value
+
+
+def told(text: str) -> dict[str, dict[str, Any]]:
+    """Return what each page is told that shows what others wrote, with this text wherever it can be."""
+    scanned = builders.launch(builders.hook(), builders.gate("lead", quorum=3))
+    scanned = commands.note(
+        scanned, gate="scan", actor=SCANNER, text="x", eligible=frozenset({SCANNER}), at=builders.AT
+    )
+    launch = builders.approve(builders.launch(builders.gate(quorum=3)), builders.LEAD)
+    own = msgspec.structs.replace(launch.gates[0].decisions[0], comment="x", instead_of=builders.LEAD2)
+    gate = msgspec.structs.replace(launch.gates[0], decisions=(own,))
+    noted = msgspec.structs.replace(gate, notes=scanned.gate("scan").notes)
+    launch = strangely(msgspec.structs.replace(launch, gates=(noted, gate)), text)
+    person = Person(name=text[:100], issuer=ISSUER, subject=text[:255])
+    actor, own = person.actor, launch.gates[0].decisions[0]
+    shown = {"launch": launch, "gate": launch.gates[0], "actor": actor, "code": text, "fault": text}
+    decision = {
+        **shown,
+        "instead_of": actor,
+        "review": True,
+        "changes": [Differs(text, text, text)],
+        "files": {text: f"--- a\n+++ b\n+{text}\n-{text}"},
+        "budget": None,
+        "stands_until": None,
+        "comment": text,
+        "longest": 500,
+    }
+    return {
+        "decision.html, named": {**decision, "people": {actor: person}},
+        "decision.html, not named": {**decision, "people": {}},
+        "decided.html": {
+            **shown,
+            "heading": text,
+            "note": text,
+            "own": own,
+            "revocable": True,
+            "people": {actor: person},
+        },
+        "refused.html": {"heading": text, "sentences": (text,), "code": text},
+        "pointer.html": {"launch_id": text},
+    }
+
+
+ON_LINE = [name for name, text in UNICODE.items() if len(text) <= 1000 and "\n" not in text]
+"""A text of several lines has more elements, which is as it should be; that is asked elsewhere."""
+
+
+@pytest.mark.parametrize("page", told(PLAIN))
+def test_nothing_that_a_page_is_told_is_more_than_text(page: str) -> None:
+    """In each place of each page, whoever wrote it: the same elements whatever it is, and all of it is seen."""
+    name = page.partition(",")[0]
+    plain = structure(pages._page(name, **told(PLAIN)[page]).body)
+    assert len(plain) > 10
+    for chosen_name in chosen(FEW, ON_LINE):
+        html = pages._page(name, **told(UNICODE[chosen_name])[page]).body
+        assert structure(html) == plain, f"GONOGO_SEED={SEED}: {chosen_name}"
+        assert not unseen(html), f"GONOGO_SEED={SEED}: {chosen_name}"
 
 
 class Showing:
