@@ -12,6 +12,7 @@ LIVES ?= 10000
 FORGED ?= 1000000
 SEEDS ?= 1000
 GENERATED ?= 600
+ONLY ?=
 BIN := .venv/bin
 CODE := app.py bench examples functions gonogo infra local tests
 pytest = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
@@ -65,6 +66,11 @@ soak: ## Try at length: hostile input, every fault point, simulated worlds (FORG
 	@$(install) test
 	@GONOGO_POINTS=all GONOGO_SEEDS="$(SEEDS)" GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile tests/service/test_faults.py tests/simulation
 
+.PHONY: mutants
+mutants: ## Change gonogo/core in every small way, and see which tests fail (ONLY="token.* gates.*" to choose)
+	@$(install) mutants
+	@.venv-mutmut/bin/python -m bench.mutants $(ONLY) $(ARGS)
+
 .PHONY: bench
 bench: ## Print the table of numbers that gonogo holds itself to
 	@$(install) local
@@ -77,6 +83,6 @@ package: ## Build what is deployed: the zip and its CloudFormation template
 
 .PHONY: clean
 clean: ## Remove all that was made here, .venv included
-	@rm -rf .venv .venv-ministack .venv-schemathesis .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	@rm -rf .venv .venv-ministack .venv-schemathesis .venv-mutmut .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	@rm -rf .chalice/deployments
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -146,6 +146,19 @@ def test_another_epoch_makes_every_token_void(epoch: int):
         token.read(TOKEN, now=AT, epoch=epoch)
 
 
+@pytest.mark.parametrize(("more", "valid"), [(0, True), (1, False), (300, False)])
+def test_what_is_too_long_is_not_read_at_all(more: int, valid: bool):  # noqa: FBT001 - a table of what is valid
+    """Whoever posts a megabyte must be answered before it is decoded, and the longest name still fits."""
+    spare = (token.LONGEST - len("gng_")) * 3 // 4 - len(raw(signed(token.payload(claim(gate="g" * 300)))))
+    text = signed(token.payload(claim(gate="g" * (300 + spare + more))))
+    if valid:
+        assert len(text) == token.LONGEST
+        assert accepted(text).gate == "g" * (300 + spare)
+    else:
+        with pytest.raises(TokenInvalidError):
+            token.read(text, now=AT, epoch=EPOCH)
+
+
 def mutants() -> dict[str, str]:
     """Return texts that a careless reader would take for the token, by what was done to it."""
     body = TOKEN.removeprefix("gng_")
