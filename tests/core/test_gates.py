@@ -249,6 +249,10 @@ def test_who_stands_in_for_two_is_still_one_person():
     with pytest.raises(AlreadyDecidedError):
         this.decided(say("reject", BOSS, instead_of=LEAD2))
     assert (this.approvals, this.state) == (1, GateState.OPEN)
+    own = gate(quorum=2).opened(AT).decided(say("approve", LEAD))
+    assert own.decided(say("approve", BOSS, instead_of=LEAD)) is own
+    with pytest.raises(AlreadyDecidedError):
+        own.decided(say("reject", BOSS, instead_of=LEAD))
 
 
 def test_whose_right_is_used():
