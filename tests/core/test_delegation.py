@@ -155,20 +155,20 @@ def test_it_holds_from_then_until_then(after: timedelta, holds: bool):  # noqa: 
 @pytest.mark.parametrize(
     ("to", "since", "until", "fault"),
     [
-        (LEAD, 0 * DAY, DAY, ("/to", "self")),
-        (BOSS, 0 * DAY, 0 * DAY, ("/until", "minimum")),
-        (BOSS, 2 * DAY, DAY, ("/until", "minimum")),
-        (BOSS, -2 * DAY, -DAY, ("/until", "minimum")),
-        (BOSS, -2 * DAY, 0 * DAY, ("/until", "minimum")),
-        (BOSS, 0 * DAY, 90 * DAY + SECOND, ("/until", "maximum")),
-        (BOSS, 10 * DAY, 101 * DAY, ("/until", "maximum")),
+        (LEAD, 0 * DAY, DAY, ("self", "/to: is whoever delegates")),
+        (BOSS, 0 * DAY, 0 * DAY, ("minimum", "/until: is over before it begins")),
+        (BOSS, 2 * DAY, DAY, ("minimum", "/until: is over before it begins")),
+        (BOSS, -2 * DAY, -DAY, ("minimum", "/until: is over before it begins")),
+        (BOSS, -2 * DAY, 0 * DAY, ("minimum", "/until: is over before it begins")),
+        (BOSS, 0 * DAY, 90 * DAY + SECOND, ("maximum", "/until: is more than 90 days after the beginning")),
+        (BOSS, 10 * DAY, 101 * DAY, ("maximum", "/until: is more than 90 days after the beginning")),
     ],
 )
 def test_delegations_that_are_refused(to: Actor, since: timedelta, until: timedelta, fault: tuple[str, str]):
     """Not to oneself, not for no time, not for the past, and not for so long that it is forgotten."""
     with pytest.raises(InvalidError) as raised:
         set_(to, since, until)
-    assert [(one.pointer, one.rule) for one in raised.value.faults] == [fault]
+    assert [(one.rule, str(one)) for one in raised.value.faults] == [fault]
 
 
 def test_ninety_days_are_the_most():
