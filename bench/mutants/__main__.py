@@ -72,11 +72,18 @@ def main() -> int:
     mutants = make(BUILD / "house", BUILD / "made")
     results = BUILD / "results.json"
     known = msgspec.json.decode(results.read_bytes(), type=dict[str, Tried]) if results.exists() else {}
+    places: Counter[str] = Counter(one.module for one in mutants)
+    sampled = set()
+    for one in mutants:
+        places[one.module] -= 1
+        if places[one.module] % options.every == 0:
+            sampled.add(one.name)
     first = {module: place for place, module in enumerate(WORST_FIRST)}
     chosen = [
         one
         for one in mutants
-        if any(fnmatch(f"{one.module}.{one.function}", pattern) for pattern in options.patterns)
+        if one.name in sampled
+        and any(fnmatch(f"{one.module}.{one.function}", pattern) for pattern in options.patterns)
         and not (options.again and known.get(one.name, Tried("survived")).outcome in ("killed", "timeout"))
     ]
     chosen.sort(key=lambda one: first.get(one.module, len(first)))
@@ -101,6 +108,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.mutants", description=__doc__)
     parser.add_argument("patterns", nargs="*", default=["*"], help="of functions: `gates.*`, `token.read`")
     parser.add_argument("--again", action="store_true", help="only those that the last run did not kill")
+    parser.add_argument("--every", type=int, default=1, help="only each so-manieth mutant of a module")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4, help="of CPU, of tests for each mutant")
     options = parser.parse_args()

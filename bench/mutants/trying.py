@@ -130,13 +130,13 @@ class Trying:
 
     def _try(self, items: Sequence[Any], name: str, reached: dict[int, float], killers: list[int]) -> int:
         set_mutant_under_test(name)
-        own = (f"test_{name.split('.')[2]}.py", "test_stories.py")
+        near = tests_near(name.split(".")[2])
         places = sorted(
             reached,
             key=lambda place: (
                 place not in killers,
                 reached[place] > SLOW,
-                items[place].path.name not in own,
+                items[place].path.stem not in near,
                 self._nth[place],
                 reached[place],
             ),
@@ -168,6 +168,12 @@ class Trying:
 @cache
 def _fingerprint(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def tests_near(module: str) -> tuple[str, ...]:
+    """Return the files of tests in which a change of a module is likely to be seen."""
+    subject = "bundle" if module.startswith("bundle") else module
+    return (f"test_{subject}", "test_stories", *(("test_bundle",) if module == "policy" else ()))
 
 
 def nth_of_their_kind(nodes: Sequence[str]) -> list[int]:
