@@ -15,6 +15,7 @@ SEEDS ?= 1000
 GENERATED ?= 600
 PAIRS ?= 1000
 ROUNDS ?= 1000
+ONLY ?=
 BIN := .venv/bin
 CODE := app.py bench examples functions gonogo infra local tests
 pytest = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
@@ -68,6 +69,11 @@ soak: ## Try at length: hostile input, pairs of faults, worlds, 64 at once (FORG
 	@$(install) test
 	@GONOGO_PAIRS="$(PAIRS)" GONOGO_SEEDS="$(SEEDS)" GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" GONOGO_ROUNDS="$(ROUNDS)" $(pytest) tests/hostile tests/contract/test_one_winner.py tests/service/test_faults.py tests/simulation
 
+.PHONY: mutants
+mutants: ## Change gonogo/core in every small way, and see which tests fail (ONLY="token.* gates.*" to choose)
+	@$(install) mutants
+	@.venv-mutmut/bin/python -m bench.mutants $(ONLY) $(ARGS)
+
 .PHONY: bench
 bench: ## Print the numbers that gonogo holds itself to (ARGS=--quick; ARGS=--write writes docs/performance.md)
 	@$(install) local
@@ -80,6 +86,6 @@ package: ## Build what is deployed: the zip and its CloudFormation template
 
 .PHONY: clean
 clean: ## Remove all that was made here, .venv included
-	@rm -rf .venv .venv-ministack .venv-schemathesis .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	@rm -rf .venv .venv-ministack .venv-schemathesis .venv-mutmut .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	@rm -rf .chalice/deployments
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,8 @@
 """Makes .venv and what else a target of the Makefile needs, once; runs on a bare Python.
 
 `python local/install.py local` is what `make up` needs; `test` adds linters, types, a browser, the second
-engine and the generator of hostile requests. Every failure is one sentence, and running it again goes on from there.
+engine and the generator of hostile requests; `mutants` makes .venv-mutmut alone. Every failure is one sentence, and
+running it again goes on from there.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ HOUSE = Path(__file__).resolve().parent.parent
 VENV = HOUSE / ".venv"
 MINISTACK = HOUSE / ".venv-ministack"
 SCHEMATHESIS = HOUSE / ".venv-schemathesis"
+MUTMUT = HOUSE / ".venv-mutmut"
 LISTS = {
     "local": ("requirements.txt", "requirements-local.txt"),
     "test": ("requirements.txt", "requirements-local.txt", "requirements-dev.txt"),
@@ -37,6 +39,9 @@ def say(text: str) -> None:
 def main(want: str) -> int:
     """Install what `want` (a key of LISTS) needs; the exit code of the program."""
     try:
+        if want == "mutants":
+            install(MUTMUT, (*LISTS["test"], "requirements-mutmut.txt"), "what makes mutants of the core")
+            return 0
         install(VENV, LISTS[want], "all that gonogo needs" if want == "local" else "the tools for tests")
         if want == "test":
             install(MINISTACK, ("requirements-ministack.txt",), "the second engine for tests/deployed")

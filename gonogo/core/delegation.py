@@ -84,8 +84,8 @@ def _told(made: Delegation, at: datetime) -> Delegation:
         actor=made.actor, to=made.to, since=made.since, until=made.until, by=made.by
     )
     made = made.happened(at, told)
-    if at < made.since < made.until:
-        return made.changed(cue=(made.seq,), cue_times=0, due_at=made.since).next_version()
+    if at < made.since:
+        return made.cued(at, made.seq).changed(due_at=made.since).next_version()
     return made.settled().next_version()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from gonogo.core import attempts, clock, commands, glass, life
+from gonogo.core.actor import Actor
 from gonogo.core.errors import SelfApprovalError, UnreviewedError
 from gonogo.core.gates import Gate, GateState
 from gonogo.core.glass import Glass
@@ -180,3 +181,18 @@ def test_a_launch_that_is_retried_is_not_passed_by():
     """It had failed when another launch read it: the glass has a new version, so that one must read again."""
     before = glass.take(None, broken(), None, AT)
     assert glass.take(before, broken(), None, AT).version == before.version + 1
+
+
+def test_one_glass_a_person():
+    """Two who share a subject, or an issuer, must not be reviewed for each other; each break tells when it was."""
+    names = {glass.glass_id(Actor(issuer, subject)) for issuer in "ab" for subject in "ab"}
+    assert len(names) == 4
+    assert {name[:2] for name in names} == {"g-"}
+    first = glass.take(None, broken(), None, AT)
+    assert (first.at, first.updated_at) == (AT, AT)
+    assert glass.take(first, broken(), None, AT + HOUR).updated_at == AT + HOUR
+    again = glass.take(first, broken(id="l-2"), None, AT + HOUR)
+    assert (again.at, again.updated_at) == (AT, AT + HOUR)
+    with pytest.raises(UnreviewedError, match="l-1") as raised:
+        glass.take(first, broken(id="l-2"), running(), AT)
+    assert raised.value.launch == "l-1"

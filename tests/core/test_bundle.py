@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from gonogo.core import bundle_rules, policy
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Bundle
 from gonogo.core.errors import BundleRefusedError, Fault, InvalidError
+from tests.core.agreed import assert_agreed
 from tests.core.builders import (
     ISSUER,
     LEAD,
@@ -29,10 +30,23 @@ from tests.core.builders import (
 Change = str | Callable[[str], str] | None
 
 
+SAID: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def _refusals_read_as_agreed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hold each test to the very words in which its bundles are refused: whoever mends one has nothing else."""
+    SAID.clear()
+    yield
+    if SAID:
+        assert_agreed("refusals.json", request.node.name, SAID)
+
+
 def refused(**changed: Change) -> tuple[Fault, ...]:
     """Return the faults for which the example, so changed, is refused."""
     with pytest.raises(BundleRefusedError) as raised:
         bundle(**changed)
+    SAID.extend(f"{fault.rule} {fault}" for fault in raised.value.faults)
     return raised.value.faults
 
 

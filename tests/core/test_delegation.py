@@ -153,20 +153,22 @@ def test_it_holds_from_then_until_then(after: timedelta, holds: bool):  # noqa: 
 
 
 @pytest.mark.parametrize(
-    ("to", "since", "until"),
+    ("to", "since", "until", "fault"),
     [
-        (LEAD, 0 * DAY, DAY),
-        (BOSS, 0 * DAY, 0 * DAY),
-        (BOSS, 2 * DAY, DAY),
-        (BOSS, -2 * DAY, -DAY),
-        (BOSS, 0 * DAY, 90 * DAY + SECOND),
-        (BOSS, 10 * DAY, 101 * DAY),
+        (LEAD, 0 * DAY, DAY, ("self", "/to: is whoever delegates")),
+        (BOSS, 0 * DAY, 0 * DAY, ("minimum", "/until: is over before it begins")),
+        (BOSS, 2 * DAY, DAY, ("minimum", "/until: is over before it begins")),
+        (BOSS, -2 * DAY, -DAY, ("minimum", "/until: is over before it begins")),
+        (BOSS, -2 * DAY, 0 * DAY, ("minimum", "/until: is over before it begins")),
+        (BOSS, 0 * DAY, 90 * DAY + SECOND, ("maximum", "/until: is more than 90 days after the beginning")),
+        (BOSS, 10 * DAY, 101 * DAY, ("maximum", "/until: is more than 90 days after the beginning")),
     ],
 )
-def test_delegations_that_are_refused(to: Actor, since: timedelta, until: timedelta):
+def test_delegations_that_are_refused(to: Actor, since: timedelta, until: timedelta, fault: tuple[str, str]):
     """Not to oneself, not for no time, not for the past, and not for so long that it is forgotten."""
-    with pytest.raises(InvalidError):
+    with pytest.raises(InvalidError) as raised:
         set_(to, since, until)
+    assert [(one.rule, str(one)) for one in raised.value.faults] == [fault]
 
 
 def test_ninety_days_are_the_most():
@@ -184,10 +186,37 @@ def test_setting_it_twice_is_once_and_another_replaces_it():
     assert_well_told(second)
 
 
+@pytest.mark.parametrize(
+    ("to", "since", "until"), [(OPS, 0 * DAY, 7 * DAY), (BOSS, HOUR, 7 * DAY), (BOSS, 0 * DAY, 8 * DAY)]
+)
+def test_whatever_is_set_otherwise_is_told_anew(to: Actor, since: timedelta, until: timedelta):
+    """Whoever stands in must hear of it when the person or the time has changed, whichever of them it is."""
+    assert told(set_(to, since, until, before=set_())) == ["approver.delegated"] * 2
+
+
+def test_it_is_told_again_when_it_begins():
+    """Who stands in from next week on is asked next week of what waits by then, once."""
+    ahead = set_(since=DAY)
+    assert (ahead.cue, ahead.due_at) == ((1,), AT + DAY)
+    assert delegation.tick(ahead, at=AT + DAY - SECOND) is ahead
+    begun = delegation.tick(ahead, at=AT + DAY)
+    assert (begun.cue, begun.due_at, begun.version) == ((1,), None, ahead.version + 1)
+    assert delegation.tick(begun, at=AT + 2 * DAY) is begun
+    assert set_().due_at is None
+
+
+def test_each_has_one_delegation():
+    """Two who share a subject at different issuers, or an issuer, are two people with an item each."""
+    names = {delegation.delegation_id(Actor(issuer, subject)) for issuer in "ab" for subject in "ab"}
+    assert len(names) == 4
+    assert {name[:2] for name in names} == {"o-"}
+
+
 def test_withdrawing():
     """From that moment on it holds no more; twice is once; one that has not begun never does."""
     this = delegation.withdraw(set_(), by=OPS, at=AT + HOUR)
     assert (this.holds(AT + HOUR - SECOND), this.holds(AT + HOUR), this.by) == (True, False, OPS)
+    assert delegation.withdraw(this, by=LEAD, at=AT + HOUR) is this
     assert delegation.withdraw(this, by=OPS, at=AT + 2 * HOUR) is this
     ahead = delegation.withdraw(set_(since=2 * DAY), by=LEAD, at=AT + HOUR)
     assert not any(ahead.holds(AT + n * HOUR) for n in range(24 * 8))

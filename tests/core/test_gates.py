@@ -4,19 +4,52 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pytest
 
 from gonogo.core import commands
 from gonogo.core.actor import Actor
 from gonogo.core.errors import AlreadyDecidedError, GateNotOpenError, NotPermittedError, TooManyNotesError
-from gonogo.core.gates import MOST_NOTES, Decision, Gate, GateState, Note, Verdict, stage_to_open
-from tests.core.builders import AT, DAY, DEV, LEAD, LEAD2, LEAD3, SCANNER, SECOND, gate, hook, launch
+from gonogo.core.gates import (
+    MOST_NOTES,
+    UNANSWERED,
+    Decision,
+    Gate,
+    GateState,
+    Note,
+    Verdict,
+    seat_for,
+    stage_to_open,
+)
+from gonogo.core.window import Window
+from tests.core.builders import (
+    AT,
+    BOSS,
+    DAY,
+    DEV,
+    HOUR,
+    LEAD,
+    LEAD2,
+    LEAD3,
+    SCANNER,
+    SECOND,
+    gate,
+    hook,
+    launch,
+    timer,
+)
 
 
-def say(verdict: Verdict, by: Actor, *, after: float = 0, round_: int = 1) -> Decision:
+def say(verdict: Verdict, by: Actor, *, after: float = 0, instead_of: Actor | None = None) -> Decision:
     """Return a decision, so many seconds after the gate opened."""
     return Decision(
-        actor=by, verdict=verdict, digest="d", round=round_, at=AT + after * SECOND, channel="api"
+        actor=by,
+        verdict=verdict,
+        digest="d",
+        round=1,
+        at=AT + after * SECOND,
+        channel="api",
+        instead_of=instead_of,
     )
 
 
@@ -91,7 +124,7 @@ def test_repeating_is_the_very_same_gate():
 def test_the_opposite_is_refused(said: str):
     """Who has said go cannot slip a no past it, while the gate is open or after."""
     this = after(gate(quorum=2).opened(AT), said)
-    with pytest.raises(AlreadyDecidedError, match="approve"):
+    with pytest.raises(AlreadyDecidedError, match="'lead' already: approve"):
         this.decided(say("reject", LEAD))
 
 
@@ -104,7 +137,14 @@ def test_a_gate_that_is_not_open_takes_nothing(this: Gate):
     """Only an open gate may be decided, however it was closed, or before it is opened."""
     with pytest.raises(GateNotOpenError) as raised:
         this.decided(say("approve", LEAD))
-    assert raised.value.state == this.state
+    assert (raised.value.gate, raised.value.state) == ("lead", this.state)
+
+
+def test_nobody_decides_for_the_clock():
+    """Who could say go to a timer would launch outside of the hours that the policy allows."""
+    with pytest.raises(GateNotOpenError) as raised:
+        timer().opened(AT).decided(say("approve", LEAD))
+    assert (raised.value.gate, raised.value.state) == ("cool", GateState.OPEN)
 
 
 @pytest.mark.parametrize(("seconds", "taken"), [(-1, True), (0, False), (1, False)])
@@ -115,7 +155,7 @@ def test_expiry_is_to_the_second(seconds: int, taken: bool):  # noqa: FBT001 - a
     if taken:
         assert this.decided(decision).state is GateState.GO
     else:
-        with pytest.raises(GateNotOpenError, match="EXPIRED"):
+        with pytest.raises(GateNotOpenError, match="'lead' is not open: it is EXPIRED"):
             this.decided(decision)
 
 
@@ -125,6 +165,106 @@ def test_each_opening_is_a_round_with_a_clock_of_its_own():
     second = first.opened(AT + DAY)
     assert (first.round, first.expires_at) == (1, AT + 3 * DAY)
     assert (second.round, second.opened_at, second.expires_at) == (2, AT + DAY, AT + 4 * DAY)
+
+
+def test_a_second_round_begins_from_nothing():
+    """What the first round left behind (reminders, an escalation, why it passed) must not decide the second."""
+    ruled = gate(remind_every="1h", escalate_after="2h", reserve=(BOSS,))
+    first = ruled.opened(AT).reminded_of(AT + HOUR).closed(GateState.GO, "nobody was asked")
+    second = first.opened(AT + DAY, "policy changed")
+    assert (first.reminded, first.passed) == (1, "nobody was asked")
+    assert (second.reminded, second.passed, second.why) == (0, None, "policy changed")
+    assert (second.remind_at, second.escalate_at) == (AT + DAY + HOUR, AT + DAY + 2 * HOUR)
+    assert second.widened().waiting("again").opened(AT + DAY).escalate_at is None
+
+
+def test_a_gate_that_waits_again_has_not_passed():
+    """Who reads it must not find why it is GO on a gate that is not."""
+    this = gate().closed(GateState.GO, "its time has come").waiting("a decision was taken back")
+    assert (this.state, this.passed, this.why) == (GateState.WAITING, None, "a decision was taken back")
+
+
+CLOCKS = {
+    "expires": AT + 3 * DAY,
+    "reminds": AT + 5 * HOUR,
+    "escalates": AT + 6 * HOUR,
+    "lapses": AT + 7 * HOUR,
+    "goes": AT + HOUR,
+}
+
+
+@pytest.mark.parametrize(
+    ("this", "ring"),
+    [
+        ({}, ""),
+        ({"state": "OPEN"}, "expires reminds escalates lapses"),
+        ({"state": "GO"}, "lapses"),
+        ({"state": "NO_GO"}, ""),
+        ({"state": "EXPIRED"}, ""),
+        ({"state": "CANCELLED"}, ""),
+        ({"state": "WAITING"}, ""),
+        ({"state": "OPEN", "place": "after_launch"}, "expires reminds escalates"),
+        ({"state": "GO", "place": "after_launch"}, ""),
+    ],
+    ids=str,
+)
+def test_only_what_still_matters_wakes_it(this: dict[str, str], ring: str):
+    """A clock too many wakes a launch for ever, one too few strands it; a review is never decided anew."""
+    ruled = gate(
+        quorum=2,
+        expires_after="3d",
+        remind_every="5h",
+        escalate_after="6h",
+        valid_for="7h",
+        place=this.get("place", "approval"),
+    )
+    if "state" in this:
+        ruled = ruled.opened(AT).decided(say("approve", LEAD))
+        ruled = msgspec.structs.replace(ruled, state=GateState(this["state"]))
+    assert sorted(ruled.clocks()) == sorted(CLOCKS[one] for one in ring.split())
+
+
+@pytest.mark.parametrize("state", ["GO", "NO_GO", "EXPIRED", "CANCELLED"])
+def test_what_is_closed_reminds_nobody(state: str):
+    """A mail about a gate that is decided sends people to a page where nothing is left to do."""
+    this = gate(remind_every="1h", escalate_after="2h").opened(AT)
+    assert (this.remind_at, this.escalate_at) == (AT + HOUR, AT + 2 * HOUR)
+    closed = this.closed(GateState(state))
+    assert (closed.remind_at, closed.escalate_at) == (None, None)
+    assert timer().opened(AT).closed(GateState(state)).goes_at is None
+
+
+def test_a_window_is_a_timer_that_goes_when_it_opens():
+    """The clock decides it at the next opening, and never says that nobody decided it in time."""
+    this = timer(None, window=Window(time_zone="UTC", begins="18:00")).opened(AT)
+    assert (this.goes_at, this.expires_at) == (AT + 9 * HOUR, None)
+    assert this.clocks() == [AT + 9 * HOUR]
+
+
+def test_who_stands_in_for_two_is_still_one_person():
+    """Two who are away name the same colleague: that is one who looked at it, not two."""
+    this = gate(quorum=2).opened(AT).decided(say("approve", BOSS, instead_of=LEAD))
+    assert this.decided(say("approve", BOSS, instead_of=LEAD2)) is this
+    assert this.decided(say("approve", LEAD)) is this
+    with pytest.raises(AlreadyDecidedError):
+        this.decided(say("reject", BOSS, instead_of=LEAD2))
+    assert (this.approvals, this.state) == (1, GateState.OPEN)
+    own = gate(quorum=2).opened(AT).decided(say("approve", LEAD))
+    assert own.decided(say("approve", BOSS, instead_of=LEAD)) is own
+    with pytest.raises(AlreadyDecidedError):
+        own.decided(say("reject", BOSS, instead_of=LEAD))
+
+
+def test_whose_right_is_used():
+    """One's own right comes first, then the right of whoever is away and has not been spoken for."""
+    may, away = frozenset({LEAD, LEAD2}), {BOSS: frozenset({LEAD, LEAD2, LEAD3}), LEAD: frozenset({LEAD2})}
+    this = gate(quorum=2).opened(AT)
+    assert seat_for(this, LEAD, may, away) == LEAD
+    assert seat_for(this, BOSS, may, away) == LEAD
+    assert seat_for(this.decided(say("approve", LEAD)), BOSS, may, away) == LEAD2
+    assert seat_for(after(this, "+1 +2"), BOSS, may, away) == LEAD
+    assert seat_for(this, LEAD3, may, away) is None
+    assert seat_for(this, BOSS, frozenset({LEAD3}), {BOSS: frozenset({LEAD})}) is None
 
 
 def test_what_counts_no_longer_is_kept_with_its_reason():
@@ -180,7 +320,7 @@ def test_a_system_leaves_ten_notes():
     for n in range(MOST_NOTES):
         this = this.noted(Note(actor=SCANNER, at=AT, text=f"{n} of 10"))
         assert this.noted(Note(actor=SCANNER, at=AT + SECOND, text=f"{n} of 10")) is this
-    with pytest.raises(TooManyNotesError):
+    with pytest.raises(TooManyNotesError, match="'scan' has 10 notes"):
         this.noted(Note(actor=SCANNER, at=AT, text="and one more"))
     assert (len(this.notes), this.state) == (10, GateState.OPEN)
 
@@ -192,8 +332,35 @@ def test_a_system_leaves_ten_notes():
 )
 def test_notes_are_of_open_systems(this: Gate):
     """Nobody waits for a note on anything else; people comment on their decisions."""
-    with pytest.raises(GateNotOpenError):
+    with pytest.raises(GateNotOpenError) as raised:
         this.noted(Note(actor=SCANNER, at=AT, text="40 %"))
+    assert raised.value.gate == this.name
+    assert str(raised.value) == WHY_NO_NOTES[raised.value.state].format(this.name)
+
+
+WHY_NO_NOTES = {
+    "WAITING": "The gate {!r} is not open: it is WAITING.",
+    "EXPIRED": "The gate {!r} is not open: it is EXPIRED.",
+    "GO": "The gate {!r} is not open: it is GO.",
+    "a gate for people, who comment on their decisions instead": (
+        "The gate {!r} is not open: it is a gate for people, who comment on their decisions instead."
+    ),
+}
+
+
+def test_a_system_that_was_silent_leaves_its_place_to_people():
+    """People decide where the system stood, see what it said, and do not find its answer counted as theirs."""
+    people = gate("people", BOSS, quorum=1, stage=7)
+    silent = hook("scan", SCANNER, quorum=2, stage=3, on_reject="terminate", fallback=people)
+    silent = silent.opened(AT).noted(Note(actor=SCANNER, at=AT, text="40 %")).decided(say("approve", SCANNER))
+    this = silent.given_to_people()
+    assert (this.name, this.title, this.kind) == ("scan", "Scan: People", "human")
+    assert (this.rank, this.on_reject, this.rule) == (silent.rank, "terminate", "people")
+    assert (this.round, this.notes, this.state) == (1, silent.notes, GateState.WAITING)
+    assert [(one.actor, one.void) for one in this.decisions] == [(SCANNER, UNANSWERED)]
+    with pytest.raises(GateNotOpenError) as raised:
+        hook().opened(AT).given_to_people()
+    assert (raised.value.gate, raised.value.state) == ("scan", GateState.OPEN)
 
 
 @pytest.mark.parametrize("who", [LEAD, DEV])

@@ -146,6 +146,19 @@ def test_another_epoch_makes_every_token_void(epoch: int):
         token.read(TOKEN, now=AT, epoch=epoch)
 
 
+@pytest.mark.parametrize(("more", "valid"), [(0, True), (1, False), (300, False)])
+def test_what_is_too_long_is_not_read_at_all(more: int, valid: bool):  # noqa: FBT001 - a table of what is valid
+    """Whoever posts a megabyte must be answered before it is decoded, and the longest name still fits."""
+    spare = (token.LONGEST - len("gng_")) * 3 // 4 - len(raw(signed(token.payload(claim(gate="g" * 300)))))
+    text = signed(token.payload(claim(gate="g" * (300 + spare + more))))
+    if valid:
+        assert len(text) == token.LONGEST
+        assert accepted(text).gate == "g" * (300 + spare)
+    else:
+        with pytest.raises(TokenInvalidError):
+            token.read(text, now=AT, epoch=EPOCH)
+
+
 def mutants() -> dict[str, str]:
     """Return texts that a careless reader would take for the token, by what was done to it."""
     body = TOKEN.removeprefix("gng_")
@@ -223,6 +236,15 @@ def test_the_last_letter_has_one_form():
         for one in same:
             with pytest.raises(TokenInvalidError):
                 accepted(one)
+
+
+def test_no_letter_is_lost_at_the_end():
+    """A link that is cut short by a letter, for one MAC in many, is an approver who cannot approve."""
+    for size in range(3):
+        payload = token.payload(claim(gate="lead" + "x" * size))
+        for last in range(256):
+            mac = b"m" * (token.MAC_BYTES - 1) + bytes([last])
+            assert token.read(token.write(payload, mac), now=AT, epoch=EPOCH)[1:] == (payload, mac)
 
 
 FIELDS = list(msgspec.to_builtins(claim()))
