@@ -57,7 +57,7 @@ class Meeting(Table):
     """The table of one of many: the first write of a round waits until all others are about to write too."""
 
     def __init__(self, table: Table, barrier: Barrier) -> None:
-        super().__init__(table._name, REGION)
+        super().__init__(table._name, REGION, 1)
         self._table = table._table
         self._barrier = barrier
         self.waits = False
