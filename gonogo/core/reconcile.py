@@ -40,8 +40,8 @@ NOT_ON_RECORD = (
 )
 
 Stage = Literal["collect", "survey", "ask", "done"]
-CURRENT = "current"
-"""The one id of the pass: that of the newest epoch."""
+CURRENT = "epoch"
+"""The one id of the pass, which is that of the newest epoch. No item of another kind has it: event ids have no kind."""
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):

@@ -451,6 +451,8 @@ class Code(msgspec.Struct, frozen=True, array_like=True):
     issuer: str
     subject: str
     digest: bytes
+    expires: int
+    epoch: int
 
 
 def decoded(code: str) -> Code:
