@@ -43,7 +43,7 @@ class RestoredWorld(World):
     def __init__(self, seed: int, files: Mapping[str, str], rate: float = RATE) -> None:
         super().__init__(seed, files, rate)
         choice = random.Random(f"restore {seed}")  # noqa: S311 - a seed, so that it runs again
-        self.keeps_at = choice.randrange(10, STEPS - 100)
+        self.keeps_at = choice.randrange(10, STEPS // 2)
         self.restores_at = self.keeps_at + choice.choice((1, 5, 20, 60, 100))
         self.steps = 0
         self.kept: Kept | None = None
@@ -73,6 +73,8 @@ class RestoredWorld(World):
         self._checked.clear()
         self.ends.clear()
         launches = self.outside.table.all(Launch)
+        known = {one.id for one in launches}
+        self.asked = [one for one in self.asked if one["id"] in known]
         claimed = {one.id for one in launches if one.state is State.LAUNCHING}
         self.said = {key: said for key, said in self.said.items() if key[0] in claimed}
 
