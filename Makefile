@@ -12,6 +12,7 @@ STEPS ?= 1000000
 LIVES ?= 10000
 FORGED ?= 1000000
 SEEDS ?= 1000
+RESTORES ?= 200
 GENERATED ?= 600
 PAIRS ?= 1000
 ROUNDS ?= 1000
@@ -65,9 +66,9 @@ nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in 
 	@GONOGO_STEPS=$(STEPS) GONOGO_LIVES=$(LIVES) $(pytest) tests/core/test_machine.py tests/service/test_ledger.py
 
 .PHONY: soak
-soak: ## Try at length: hostile input, pairs of faults, worlds, 64 at once (FORGED= GENERATED= PAIRS= SEEDS= ROUNDS=)
+soak: ## Try at length: hostile input, faults in pairs, worlds, restores, 64 at once (FORGED= GENERATED= PAIRS= SEEDS= RESTORES= ROUNDS=)
 	@$(install) test
-	@GONOGO_PAIRS="$(PAIRS)" GONOGO_SEEDS="$(SEEDS)" GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" GONOGO_ROUNDS="$(ROUNDS)" $(pytest) tests/hostile tests/contract/test_one_winner.py tests/service/test_faults.py tests/simulation
+	@GONOGO_PAIRS="$(PAIRS)" GONOGO_SEEDS="$(SEEDS)" GONOGO_RESTORES="$(RESTORES)" GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" GONOGO_ROUNDS="$(ROUNDS)" $(pytest) tests/hostile tests/contract/test_one_winner.py tests/service/test_faults.py tests/simulation
 
 .PHONY: mutants
 mutants: ## Change gonogo/core in every small way, and see which tests fail (ONLY="token.* gates.*" to choose)

@@ -125,6 +125,8 @@ class House:
             jumped=self._jumped,
             view=self._view,
             know=self._know,
+            keep=self.keep,
+            restore=self.restore,
         )
         self._server = serve(app, port, routes, lambda: self.guard.acting("APIHandler"))
         self._endpoint = Endpoint(aws_port)
@@ -132,17 +134,50 @@ class House:
 
     def start(self) -> None:
         """Serve, pump and fire from now on."""
-        self._runners = [Runner(pump) for pump in self.pumps]
-        by_source = {runner.source: runner for runner in self._runners}
-        moto_faithful.hooks.heard = lambda arn: by_source[arn].ring() if arn in by_source else None
-        for runner in self._runners:
-            runner.start()
+        self._run()
         for ticker in self.tickers:
             ticker.start()
         self._endpoint.start()
         threading.Thread(
             target=self._server.server.serve_forever, args=(POLL,), name="API", daemon=True
         ).start()
+
+    def _run(self) -> None:
+        self._runners = [Runner(pump) for pump in self.pumps]
+        by_source = {runner.source: runner for runner in self._runners}
+        moto_faithful.hooks.heard = lambda arn: by_source[arn].ring() if arn in by_source else None
+        for runner in self._runners:
+            runner.start()
+
+    def keep(self) -> str:
+        """Back up the table, and return the backup's ARN."""
+        table = self.gonogo.settings.table
+        made = client("dynamodb").create_backup(
+            TableName=table, BackupName=f"{table}-{self.clock.now():%H%M%S}"
+        )
+        return str(made["BackupDetails"]["BackupArn"])
+
+    def restore(self, backup: str) -> int:
+        """Put a backup in the table's place as docs/restore.md does, and return the epoch that begins by it.
+
+        Raises:
+            ClientError: AWS has no such backup.
+        """
+        dynamodb, settings = client("dynamodb"), self.gonogo.settings
+        dynamodb.describe_backup(BackupArn=backup)
+        for runner in self._runners:
+            runner.stop()
+        dynamodb.delete_table(TableName=settings.table)
+        dynamodb.restore_table_from_backup(TargetTableName=settings.table, BackupArn=backup)
+        stream = dynamodb.update_table(
+            TableName=settings.table,
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+        )["TableDescription"]["LatestStreamArn"]
+        self.gonogo = self._composition(settings.epoch + 1)
+        bootstrap.install(self.gonogo)
+        self.pumps = [one.of_stream(stream) if isinstance(one, StreamPump) else one for one in self.pumps]
+        self._run()
+        return self.gonogo.settings.epoch
 
     def stop(self) -> None:
         """End what `start` began; what was going on is finished first."""
@@ -173,8 +208,13 @@ class House:
             "StackRoleArns": f"arn:aws:iam::{ACCOUNT}:role/stacks",  # with it, what becomes of stacks is reported
         }
 
-    def _composition(self) -> bootstrap.Gonogo:
-        environment = {**self.stack.environment(), "AWS_REGION": REGION, "GONOGO_SIGN_IN": _sign_in()}
+    def _composition(self, epoch: int = 1) -> bootstrap.Gonogo:
+        environment = {
+            **self.stack.environment(),
+            "GONOGO_EPOCH": str(epoch),
+            "AWS_REGION": REGION,
+            "GONOGO_SIGN_IN": _sign_in(),
+        }
         settings = bootstrap.Settings.read(environment)
         keys = [Trusted(issuer=ISSUER, audience=AUDIENCE, keys=self.issuer.jwks())]
         return bootstrap.Gonogo(

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+import msgspec
+
 from local.aws import REGION, Arn, client, queue_url
 from local.pattern import matches
 from local.stack import Wire
@@ -103,6 +105,10 @@ class StreamPump(Pump):
         self._iterator: str | None = None
         self._waiting: list[Any] = []
         self._tries = 0
+
+    def of_stream(self, source: str) -> "StreamPump":
+        """Return a pump of another stream to the same function."""
+        return StreamPump(msgspec.structs.replace(self._wire, source=source), self._handler)
 
     def step(self) -> Outcome:
         """Hand over one batch, or what is left of it; a failure leaves the rest for the next step."""

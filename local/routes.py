@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local import page, sign_in
 from local.clock import Clock, ClockError, parse_advance
@@ -69,13 +70,18 @@ class Routes:
         mailbox: Mailbox,
         jumped: Callable[[], None],
         view: Callable[[], page.View],
+        keep: Callable[[], str],
+        restore: Callable[[str], int],
         know: Callable[[], None] = lambda: None,
     ) -> None:
         """Take what the routes show and change.
 
         `jumped` is called when the clock did, before the answer; `know` before anybody is given a token, for
-        the policy, and with it the people, may have changed.
+        the policy, and with it the people, may have changed. `keep` backs up the table and returns the backup's ARN,
+        `restore` puts one in its place and returns the epoch that begins.
         """
+        self._keep = keep
+        self._restore = restore
         self._know = know
         self._clock = clock
         self._issuer = issuer
@@ -99,6 +105,8 @@ class Routes:
             ("POST", "/authorize/token"): lambda: self._exchange(body),
             ("POST", "/token"): lambda: self._token(body),
             ("POST", "/clock"): lambda: self._advance(body),
+            ("POST", "/backup"): lambda: as_json({"backup": self._keep()}),
+            ("POST", "/restore"): lambda: self._put_back(body),
         }
         below = path.removeprefix(PREFIX)
         if not below:
@@ -152,6 +160,12 @@ class Routes:
     def _token(self, body: bytes) -> Reply:
         self._know()
         return as_json({"access_token": self._issuer.token(_only_field(body, "person"))})
+
+    def _put_back(self, body: bytes) -> Reply:
+        try:
+            return as_json({"epoch": self._restore(_only_field(body, "backup"))})
+        except (ClientError, BotoCoreError) as error:
+            raise BadRequestError(str(error)) from error
 
     def _advance(self, body: bytes) -> Reply:
         now = self._clock.advance(parse_advance(_only_field(body, "advance")))

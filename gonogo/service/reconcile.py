@@ -31,6 +31,8 @@ MORE_ATTEMPTS = 2
 """How many retries in the lost time are thought of, where each costs a call."""
 UNSETTLED = (State.PENDING_APPROVAL, State.PENDING, State.LAUNCHING, State.FAILED)
 LIVE = (State.RUNNING, State.STOPPED)
+NAMED_BY_TOKEN = ("cloudformation",)
+"""Engines whose resources go by their token before they are made whole, which `find` waits for."""
 SURVEYED = "ec2"
 """The engine whose places are looked over whole; what others made is looked for token by token."""
 
@@ -182,8 +184,10 @@ def _made_elsewhere(outside: Outside, launch: Launch) -> Made:
         return {}  # only an outside system can tell, and does: by its reports, whose key is the attempt
     made: dict[tuple[int, int], tuple[str, ...]] = {}
     for attempt, choice, token in reconcile.tokens(launch, MORE_ATTEMPTS):
-        seen = eyes.look(token, plan.place)
-        found = (seen.id,) if seen is not None else _found(outside, launch, choice, token)
+        found = _found(outside, launch, choice, token)
+        if not found and plan.engine in NAMED_BY_TOKEN:
+            seen = eyes.look(token, plan.place)
+            found = (seen.id,) if seen is not None else ()
         if found:
             made[attempt, choice] = found
     return made

@@ -177,12 +177,14 @@ def test_a_biller_needs_no_call_back(world: World) -> None:
 
 OF_OTHER_LIVES = {
     "bundle.published",
+    "epoch.reconciled",
     "instance.unapproved",
     "launch.attempt_failed",
+    "launch.reconciled",
     "lease.expiring",
     "lease.extended",
 }
-"""What these lives do not tell: of policies, strays, second choices and leases."""
+"""What these lives do not tell: of policies, strays, second choices, leases and restores."""
 
 
 def whole_lives(world: World) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import jwt
 import pytest
+from botocore.exceptions import ClientError
 
 from gonogo.core.bundle import Person
 from gonogo.oidc import Issuer as Trusted
@@ -37,6 +38,17 @@ class Box(Mailbox):
 
     def find(self, mail_id):
         return MAIL if mail_id == MAIL.id else None
+
+
+KEPT = "arn:kept"
+
+
+def _restored(backup: str) -> int:
+    if backup != KEPT:
+        raise ClientError(
+            {"Error": {"Code": "BackupNotFoundException", "Message": "no such backup"}}, "Restore"
+        )
+    return 2
 
 
 @pytest.fixture
@@ -74,6 +86,8 @@ def ask(issuer, jumps):
         mailbox=Box(clock.now),
         jumped=lambda: jumps.append(clock.now()),
         view=lambda: view,
+        keep=lambda: KEPT,
+        restore=_restored,
     )
 
     def one(method, path, body=None, headers=HOST):
@@ -210,6 +224,16 @@ def test_nobody_else_may_ask(ask, jumps, method, path, headers):
     reply = ask(method, path, {"person": "dev"}, headers)
     assert reply.status == 403
     assert jumps == []
+
+
+def test_the_table_is_backed_up_and_put_back(ask):
+    """Who tries a restore needs the backup's name once, and hears which epoch begins."""
+    kept = json.loads(ask("POST", "/_local/backup").body)
+    assert kept == {"backup": KEPT}
+    assert json.loads(ask("POST", "/_local/restore", kept).body) == {"epoch": 2}
+    refused = ask("POST", "/_local/restore", {"backup": "arn:none"})
+    assert refused.status == 400
+    assert "no such backup" in json.loads(refused.body)["detail"]
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "localhost", "127.0.0.1:1"])

@@ -59,7 +59,13 @@ def send(clock, issuer):
     """Send the routes a request, its fields in the query or as a form."""
     view = page.View("", "", "", "", "", [], {}, [], [])
     routes = Routes(
-        clock=clock, issuer=issuer, mailbox=Mailbox(clock.now), jumped=lambda: None, view=lambda: view
+        clock=clock,
+        issuer=issuer,
+        mailbox=Mailbox(clock.now),
+        jumped=lambda: None,
+        view=lambda: view,
+        keep=lambda: "",
+        restore=lambda _backup: 1,
     )
 
     def one(method, path, fields, headers=HOST):

@@ -99,6 +99,7 @@ def test_writes_are_limited_to_kinds_of_item(roles: Roles) -> None:
             "delivery#*",
             "instance#*",
             "launch#*",
+            "pass#*",
             "stray#*",
             "usage#*",
             "watch#*",

@@ -35,6 +35,8 @@ def of_type(template: Mapping[str, Any], kind: str) -> dict[str, Mapping[str, An
 
 def att(value: Any) -> str | None:
     """Return the logical id that a value is an attribute of, or refers to."""
+    if isinstance(value, dict) and "Fn::If" in value:
+        return att(value["Fn::If"][2])
     if isinstance(value, dict) and "Fn::GetAtt" in value:
         return str(value["Fn::GetAtt"][0])
     if isinstance(value, dict) and "Ref" in value:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from datetime import timedelta
 
+import jsonschema_rs
 import pytest
 
-from gonogo.core import reconcile
+from gonogo.core import event, reconcile
 from gonogo.core.budget import Ledger
 from gonogo.core.errors import GateNotOpenError, NotFoundError, RefusedError, TokenInvalidError
 from gonogo.core.item import EPOCH, epoch_of
@@ -68,7 +69,11 @@ def test_what_was_launched_in_the_lost_time_is_adopted(road: Road) -> None:
     found = road.now(this)
     assert len(road.cloud.machines) == 1
     assert [one.id for one in found.resources] == list(road.cloud.machines)
-    assert "launch.reconciled" in road.history(this)
+    told = {one["type"]: one for one in road.outside.sent_on.published}
+    for name in ("launch.reconciled", "epoch.reconciled"):
+        jsonschema_rs.validator_for(event.schema(event.ALL[name])).validate(told[name]["data"])
+    assert told["launch.reconciled"]["data"]["made"] == list(road.cloud.machines)
+    assert told["epoch.reconciled"]["data"]["adopted"] == 1
     assert strays(road) == {}
     published_once(road)
     lives.ends(road, this)

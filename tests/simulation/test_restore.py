@@ -61,7 +61,7 @@ class RestoredWorld(World):
         self.people = RestoredPeople(self)
         self.outside.cloud.begun = self._begun
         choice = random.Random(f"restore {seed}")  # noqa: S311 - a seed, so that it runs again
-        self.keeps_at = choice.randrange(10, STEPS - 100)
+        self.keeps_at = choice.randrange(10, STEPS // 2)
         self.restores_at = self.keeps_at + choice.choice((1, 5, 20, 60, 100))
         self.steps = 0
         self.kept: Kept | None = None
