@@ -13,6 +13,7 @@ LIVES ?= 10000
 FORGED ?= 1000000
 SEEDS ?= 1000
 GENERATED ?= 600
+REMOVALS ?= 12
 BIN := .venv/bin
 CODE := app.py bench examples functions gonogo infra local tests
 pytest = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
@@ -62,9 +63,9 @@ nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in 
 	@GONOGO_STEPS=$(STEPS) GONOGO_LIVES=$(LIVES) $(pytest) tests/core/test_machine.py tests/service/test_ledger.py
 
 .PHONY: soak
-soak: ## Try at length: hostile input, every fault point, simulated worlds (FORGED=1000000 GENERATED=600 SEEDS=1000)
+soak: ## Try at length: hostile input, every fault point, simulated worlds, roles that lack something (FORGED=1000000 GENERATED=600 SEEDS=1000 REMOVALS=12)
 	@$(install) test
-	@GONOGO_POINTS=all GONOGO_SEEDS="$(SEEDS)" GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile tests/service/test_faults.py tests/simulation
+	@GONOGO_POINTS=all GONOGO_SEEDS="$(SEEDS)" GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" GONOGO_REMOVALS="$(REMOVALS)" $(pytest) tests/hostile tests/service/test_faults.py tests/simulation tests/package/test_removed.py
 
 .PHONY: bench
 bench: ## Print the table of numbers that gonogo holds itself to
