@@ -35,9 +35,15 @@ def asked(service: str, operation: str, parameters: Parameters, where: Where) ->
     An operation that is not known is checked as the action of its name, on whatever it is about.
     """
     known = CALLS.get((service, operation))
-    found = known(operation, parameters, where) if known else [Call(f"{service}:{operation}", ANYTHING)]
+    found = known(operation, parameters, where) if known else [_by_its_name(service, operation)]
     region = ("aws:RequestedRegion", (where.region,))
     return [msgspec.structs.replace(one, context=(*one.context, region)) for one in found]
+
+
+def _by_its_name(service: str, operation: str) -> Call:
+    return Call(
+        f"{ {'stepfunctions': 'states', 'sesv2': 'ses'}.get(service, service) }:{operation}", ANYTHING
+    )
 
 
 def _table(operation: str, parameters: Parameters, where: Where) -> list[Call]:
@@ -194,7 +200,9 @@ def _stack(operation: str, parameters: Parameters, where: Where) -> list[Call]:
     name = parameters["StackName"]
     arn = name if name.startswith("arn:") else where.arn("cloudformation", f"stack/{name}/id")
     role = parameters.get("RoleARN")
-    context = (("cloudformation:RoleArn", (role,)),) if role else ()
+    context = tuple((f"aws:RequestTag/{tag['Key']}", (tag["Value"],)) for tag in parameters.get("Tags", ()))
+    if role:
+        context += (("cloudformation:RoleArn", (role,)),)
     passed = [_passed(role, "cloudformation.amazonaws.com")] if role else []
     return [Call(f"cloudformation:{operation}", arn, context), *passed]
 

@@ -113,9 +113,9 @@ def refusal(call: Call, role: str, own: Iterable[Statement], policy: Sequence[St
     account = role.split(":")[4]
     mine = [one for one in own if one.meets(call)]
     there = [one for one in policy if one.meets(call)]
-    for kind, found in (("identity", mine), ("resource", [one for one in there if one.names(role)])):
+    for kind, found in (("an identity", mine), ("a resource", [one for one in there if one.names(role)])):
         if any(one.denies for one in found):
-            return f"with an explicit deny in a {kind}-based policy"
+            return f"with an explicit deny in {kind}-based policy"
     allows = [one for one in there if not one.denies]
     named = any(one.names(role) for one in allows)
     trusted = named or (bool(mine) and any(one.names(f"arn:aws:iam::{account}:root") for one in allows))

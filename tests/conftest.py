@@ -17,6 +17,10 @@ SUMS = {
     "codes of an older epoch": "tests/simulation",
     "faults at calls to EC2": "tests/contract",
     "pairs of faults at calls to EC2": "tests/contract",
+    "actions taken from a role": "tests/package",
+    "actions taken from the template": "tests/package",
+    "conditions taken from a role": "tests/package",
+    "attacks by a function's role": "tests/package",
 }
 LINES = ("random steps", "small world", "lives of instances")
 

@@ -165,6 +165,7 @@ def up(policy: Path) -> Iterator[Up]:
         rest, _ = process.communicate()
     assert process.returncode == 0
     assert "Traceback" not in rest
+    assert " may not " not in rest, "a function asked for what its role does not allow"
 
 
 def test_it_tells_a_new_user_what_to_do(up):

@@ -1,422 +1,102 @@
-"""A walk through every function, and what each asked of AWS on the way, held against its role.
+"""What each function asked of AWS on a walk through all of them, held against its role; and what an attacker would ask.
 
-Each call is by a function's own role, or by one that it took in another account: infra/account.yaml makes those.
+The walk is made with the roles enforced. Each call is by a function's own role, or by one that it took in another
+account: infra/account.yaml makes those.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
-from datetime import timedelta
-from decimal import Decimal
-from typing import Any
+import copy
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
+from botocore.exceptions import ClientError
 
 from gonogo.aws.clients import assumed
-from gonogo.aws.engines import cloudformation, stepfunctions
 from gonogo.core import event as events
-from gonogo.core.budget import Ledger, hold, ledger_id
-from gonogo.core.errors import LaterError
-from gonogo.core.launch import Launch
-from gonogo.core.watch import Stray
-from gonogo.service import launch as service
 from infra.package import PROJECT
 from local import template as templates
 from local.aws import ACCOUNT, REGION, client
-from local.iam import Call
-from local.roles import ROLES
-from local.stack import Stack
-from tests.functions.world import FUNCTIONS, ISSUER, PARAMETERS, World, example, world
+from local.guard import CODES
+from local.iam import ANYTHING, Call, Statement, refusal
+from local.roles import ROLES, Rights
+from tests.functions.world import World, world
+from tests.package.walk import ABROAD, ACCOUNT_STACK, ELSEWHERE, LAUNCHES, LOOKS, SECRET, STACK, files, walk
 from tests.recording import Recorder
 from tests.roles import undeployed
 
-ELSEWHERE = "210987654321"
-LAUNCHES, LOOKS = (f"arn:aws:iam::{ELSEWHERE}:role/gonogo-{part}" for part in ("launch", "observer"))
-SECRET = "said-by-nobody-else"
-MACHINE = f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:batch"
-STACK = PARAMETERS | {
-    "Anchors": "on",
-    "InstanceRoleArns": f"arn:aws:iam::{ACCOUNT}:role/web",
-    "LaunchRoleArns": LAUNCHES,
-    "ObserverRoleArns": LOOKS,
-    "StackRoleArns": f"arn:aws:iam::{ACCOUNT}:role/stacks",
-    "StateMachineArns": MACHINE,
-}
-ABROAD = {"LaunchRegions": "us-east-1,eu-west-1"}
-ACCOUNT_STACK = {
-    "GonogoLaunchRoleArn": f"arn:aws:iam::{ACCOUNT}:role/launch",
-    "GonogoObserverRoleArns": f"arn:aws:iam::{ACCOUNT}:role/observe",
-    "ExternalId": SECRET,
-}
 
+class Walked(NamedTuple):
+    """A world that was walked through, what was asked on the way, and the names that its resources have."""
 
-def files() -> dict[str, str]:
-    """Return the example policy, with a lead who is reached by webhook too, and a template with a role."""
-    found = example()
-    found["people.toml"] = found["people.toml"].replace(
-        'mail = "lead@example.com"',
-        'mail = "lead@example.com"\n'
-        'webhook = { url = "https://hooks.example.com/lead", secret = "lead", private = true }',
-    )
-    found["templates/web-role.toml"] = (
-        found["templates/web-small.toml"]
-        + 'instance_profile_arn = "arn:aws:iam::123456789012:instance-profile/web"\n'
-        + 'key_name = "operators"\n'
-    )
-    small = found["templates/web-small.toml"]
-    found["templates/web-abroad.toml"] = small.replace("us-east-1", "eu-west-1")
-    account = f'account = {{ role = "{LAUNCHES}", observer = "{LOOKS}", external_id = "{SECRET}" }}'
-    found["templates/web-elsewhere.toml"] = small.replace("region =", f"{account}\nregion =")
-    found["templates/queue.toml"] = QUEUE
-    found["stacks/queue.yaml"] = "Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n"
-    found["templates/batch.toml"] = BATCH
-    found["templates/batch-by-alias.toml"] = BATCH.replace(":batch", ":batch:live")
-    found["prices.toml"] += PRICES
-    return found
-
-
-QUEUE = f"""
-title = "A queue"
-engine = "cloudformation"
-region = "us-east-1"
-lease = {{ default = "1d", max = "2d" }}
-parameters = {{}}
-[spec]
-template = "stacks/queue.yaml"
-units = [{{ kind = "queue" }}]
-role_arn = "arn:aws:iam::{ACCOUNT}:role/stacks"
-"""
-BATCH = f"""
-title = "A batch"
-engine = "stepfunctions"
-region = "us-east-1"
-lease = {{ default = "1d", max = "2d" }}
-parameters = {{}}
-[spec]
-state_machine_arn = "{MACHINE}"
-units = [{{ kind = "batch" }}]
-"""
-PRICES = """
-[hourly.ec2.eu-west-1]
-"t3.micro" = "0.0114"
-[hourly.cloudformation.us-east-1]
-queue = "0.01"
-[hourly.stepfunctions.us-east-1]
-batch = "0.02"
-"""
-
-
-def starting(made: World, function: str) -> AbstractContextManager[None]:
-    """Let a function begin as a process of its own does: with nothing that another has taken or made."""
-    for kept in ("_engines", "_observers", "_resolvers"):
-        vars(made.gonogo).get(kept, {}).clear()
-    return made.guard.acting(function)
+    world: World
+    calls: Mapping[str, set[Call]]
+    names: Mapping[str, str]
 
 
 @pytest.fixture(scope="module")
-def walked() -> Iterator[tuple[Recorder, Mapping[str, str]]]:
-    """Return what was recorded, and the names of the resources in the world that was walked through."""
+def walked() -> Iterator[Walked]:
+    """Return the world after the walk, its roles still enforced."""
     with pytest.MonkeyPatch.context() as patch, world(files(), Anchors="on") as made:
         # An item puts old events aside when it has more than 64; here a few are enough.
         patch.setattr(events, "KEEP", 2)
-        made.around = lambda name: starting(made, FUNCTIONS[name])
         walk(made)
         settings = made.gonogo.settings
-        yield (
-            made.recorder,
-            {
-                "Table": settings.table,
-                "AnchorBucket": settings.anchors,
-                "Bus": settings.bus,
-                "PublishDead": settings.publish_dead.rsplit("/", 1)[-1],
-                "PeopleKey": settings.people_keys[0].rsplit("/", 1)[-1],
-                "HookKey": settings.hook_keys[0].rsplit("/", 1)[-1],
-            },
-        )
+        names = {
+            "Table": settings.table,
+            "AnchorBucket": settings.anchors,
+            "Bus": settings.bus,
+            "PublishDead": settings.publish_dead.rsplit("/", 1)[-1],
+            "PeopleKey": settings.people_keys[0].rsplit("/", 1)[-1],
+            "HookKey": settings.hook_keys[0].rsplit("/", 1)[-1],
+        }
+        yield Walked(made, copy.deepcopy(made.recorder.calls), names)
 
 
-def walk(made: World) -> None:
-    """Go every road that asks AWS for something."""
-    client("ssm").put_parameter(Name="/gonogo/webhooks/lead", Value="whsec_c2VjcmV0", Type="SecureString")
-    client("iam").create_instance_profile(InstanceProfileName="web")
-    launch = made.ask(template="web-role")
-    made.settle()
-    made.call("GET", "/v1/inbox", who="lead")
-    made.call("POST", "/v1/decisions", {"token": made.token("lead"), "verdict": "approve"})
-    made.settle()
-    for command in ("stop", "start"):
-        made.call("POST", f"/v1/launches/{launch['id']}/{command}", {}, who="dev")
-        made.settle()
-    made.call("GET", f"/v1/launches/{launch['id']}/events", who="dev")
-    made.call("GET", "/v1/launches", who="dev")
-    made.call("GET", "/v1/launches?state=RUNNING", who="dev")
-    made.call("POST", f"/v1/launches/{launch['id']}/terminate", {}, who="dev")
-    made.settle()
-
-    by_hook = made.ask()
-    made.settle()
-    token = made.posted.posts[-1]["body"]["data"]["token"]
-    made.call("POST", "/v1/decisions", {"token": token, "verdict": "approve"})
-    made.settle()
-
-    forgotten = made.ask()
-    made.posted.fail = LaterError("nobody listens")
-    made.settle()
-    made.call("GET", f"/v1/launches/{forgotten['id']}/deliveries", who="dev")
-    (waits, *_) = made.call("GET", "/v1/deliveries?trouble=waiting", who="dev").json["items"]
-    for _ in range(4):
-        assert made.call("POST", f"/v1/deliveries/{waits['id']}/redeliver", {}, who="dev").code == 202
-        made.settle()
-    for minutes in (2, 6, 16, 61, *[5 * 24 * 60] * 2):
-        made.clock.go(minutes=minutes)
-        made.wake()
-        made.settle()
-    assert made.read(forgotten["id"])["state"] == "EXPIRED"
-    assert made.read(by_hook["id"])["state"] == "RUNNING"
-    assert made.read(launch["id"])["state"] == "TERMINATED"
-
-    through_gates(made)
-    to_other_places(made)
-    by_launch_template(made)
-    by_other_engines(made)
-    extended(made)
-    looking_over(made)
-
-    adopted = made.ask("ops")
-    pretend_launched(made, adopted["id"])
-    made.settle()
-    assert made.read(adopted["id"])["state"] == "RUNNING"
-
-    made.invoke("publish", {"Records": [{"dynamodb": POISON}]})
-    in_another_epoch(made)
+def test_nothing_was_refused(walked: Walked) -> None:
+    """A refusal that somebody swallows is an action that is missing, and is found in production."""
+    assert walked.world.recorder.refused == []
+    assert walked.calls.keys() == {*ROLES, LAUNCHES, LOOKS}
 
 
-def in_another_epoch(made: World) -> None:
-    """Find what a restore lost: launches of each engine wait, and a place is looked over that nobody watched."""
-    for name in ("web-small", "queue", "batch"):
-        made.ask("ops", name)
-    table = made.gonogo.settings.table
-    for raw in client("dynamodb").scan(TableName=table)["Items"]:
-        if raw["sk"]["S"] == "watch":
-            client("dynamodb").delete_item(TableName=table, Key={"pk": raw["pk"], "sk": raw["sk"]})
-    made.gonogo.settings = msgspec.structs.replace(made.gonogo.settings, epoch=2)
-    for kept in ("items", "passed", "policies"):
-        vars(made.gonogo).pop(kept, None)
-    for _ in range(3):
-        made.wake()
-        made.clock.go(minutes=6)
-    assert made.gonogo.passed.lost() is not None
-
-
-def through_gates(made: World) -> None:
-    """Go the roads of budgets, of a broken glass, of somebody who stands in, and of another policy."""
-    made.posted.fail = None
-    waiting = made.ask()
-    made.settle()
-    later: dict[str, Any] = {"to": {"issuer": ISSUER, "subject": "finance"}, "until": "2026-12-10T00:00:00Z"}
-    later["since"] = (made.clock() + timedelta(hours=1)).isoformat()
-    assert made.call("PUT", "/v1/delegation", later, who="lead").code == 200
-    made.clock.go(hours=2)
-    made.wake()
-    for until in ("2026-12-08T00:00:00Z", "2026-12-09T00:00:00Z"):
-        body = {"to": {"issuer": ISSUER, "subject": "finance"}, "until": until}
-        assert made.call("PUT", "/v1/delegation", body, who="lead").code == 200
-    made.settle()
-    assert made.decide(waiting, "finance", "lead").code == 200
-    made.settle()
-
-    held = [made.ask(cost_center="training") for _ in range(2)]
-    for one in held:
-        made.decide(one, "lead", "lead")
-    made.settle()
-    made.call("POST", f"/v1/launches/{held[0]['id']}/terminate", {}, who="dev")
-    made.settle()
-    month = f"{made.clock():%Y-%m}"
-    ledger = made.gonogo.items.get(Ledger, ledger_id("training", month))
-    assert ledger is not None
-    made.gonogo.items.save(ledger, hold(ledger, "l-gone", Decimal(1), made.clock()))
-    made.clock.go(days=1, minutes=1)
-    made.wake()
-    after = made.gonogo.items.get(Ledger, ledger.id)
-    assert after is not None
-    assert "l-gone" not in after.held, "what nobody let go of is found"
-
-    for _ in range(2):
-        broken = made.ask(break_glass=True)
-        made.settle()
-        made.decide(broken, "lead", "review")
-        made.settle()
-
-    for text in ("# another\n", "# and another\n"):
-        another = {**files(), "tests.toml": text}
-        asked = made.call("PUT", "/v1/policy", {"files": another, "reason": "it is time"}, who="ops")
-        assert asked.code == 202, asked.text
-        made.decide(asked.json, "lead", "policy")
-        made.settle()
-        assert made.read(asked.json["id"])["state"] == "TERMINATED"
-
-
-def to_other_places(made: World) -> None:
-    """Launch, change and watch in another region, and in another account."""
-    own_bus = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/default"
-    forward = templates.read(PROJECT / "infra" / "forward.yaml")
-    Stack(forward, {"BusArn": own_bus}, "eu-west-1").make()
-    for template in ("web-abroad", "web-elsewhere", "web-abroad"):
-        launch = made.ask("ops", template)
-        made.settle()
-        (resource,) = made.read(launch["id"])["resources"]
-        assert resource["state"] == "running", "what AWS tells elsewhere arrives, and is looked at there"
-        for command in ("stop", "start", "terminate"):
-            made.call("POST", f"/v1/launches/{launch['id']}/{command}", {}, who="ops")
-            made.settle()
-        assert made.read(launch["id"])["state"] == "TERMINATED", template
-        made.clock.go(minutes=6)
-        made.wake()
-
-
-def by_launch_template(made: World) -> None:
-    """Launch what launch templates say, at home and elsewhere, by the version that each is resolved to."""
-    found = files()
-    taken = client("sts").assume_role(RoleArn=LOOKS, RoleSessionName="its-owner", ExternalId=SECRET)
-    for name, ec2 in (("small", client("ec2")), ("elsewhere", assumed("ec2", REGION, taken["Credentials"]))):
-        data = {"InstanceType": "t3.micro"}
-        made_there = ec2.create_launch_template(LaunchTemplateName="web", LaunchTemplateData=data)
-        plain = found[f"templates/web-{name}.toml"].replace('instance_type = "t3.micro"\n', "")
-        id_ = made_there["LaunchTemplate"]["LaunchTemplateId"]
-        plain += f'[spec.launch_template]\nid = "{id_}"\nversion = "$Latest"\n'
-        found[f"templates/by-launch-template-{name}.toml"] = plain
-    made.publish(found)
-    for name in ("small", "elsewhere"):
-        launch = made.ask("ops", f"by-launch-template-{name}")
-        made.settle()
-        assert made.read(launch["id"])["state"] == "RUNNING", name
-
-
-def by_other_engines(made: World) -> None:
-    """Launch stacks and executions, adopt some of each, and end them."""
-    states = client("stepfunctions")
-    definition = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Pass", "End": True}}})
-    role = f"arn:aws:iam::{ACCOUNT}:role/batch"
-    machine = states.create_state_machine(name="batch", definition=definition, roleArn=role, publish=True)
-    routes = [{"stateMachineVersionArn": machine["stateMachineVersionArn"], "weight": 100}]
-    states.create_state_machine_alias(name="live", routingConfiguration=routes)
-    for template in ("queue", "batch", "batch-by-alias"):
-        adopted, launch = (made.ask("ops", template) for _ in range(2))
-        pretend_made(made, adopted["id"])
-        made.settle()
-        assert made.read(launch["id"])["state"] == "RUNNING", made.read(launch["id"])
-        made.call("POST", f"/v1/launches/{launch['id']}/terminate", {}, who="ops")
-        made.settle()
-        made.clock.go(minutes=6)
-        made.wake()
-        made.settle()
-        assert made.read(launch["id"])["state"] == "TERMINATED", template
-
-
-def pretend_made(made: World, launch_id: str) -> None:
-    """Make under the launch's token what it is to make, as if somebody had guessed the token."""
-    launch = made.gonogo.items.get(Launch, launch_id)
-    assert launch is not None
-    token, plan = launch.client_token(), launch.plan
-    if plan.engine == "stepfunctions":
-        spec = msgspec.convert(plan.spec, stepfunctions.Spec)
-        arn = spec.state_machine_arn
-        client("stepfunctions").start_execution(stateMachineArn=arn, name=token, input='{"another": 1}')
-        return
-    asked = cloudformation.create_stack(plan, token, service.tags(launch), files()["stacks/queue.yaml"])
-    client("cloudformation").create_stack(**{**asked, "ClientRequestToken": "another"})
-
-
-def extended(made: World) -> None:
-    """Extend a launch whose cost center has a budget, into months of which nothing is held yet."""
-    launch = made.ask("ops", cost_center="training")
-    made.settle()
-    until = (made.clock() + timedelta(days=80)).isoformat()
-    answer = made.call("POST", f"/v1/launches/{launch['id']}/extend", {"until": until}, who="ops")
-    assert answer.code == 200, answer.text
-    made.settle()
-
-
-def looking_over(made: World) -> None:
-    """Let time pass, and wake find what nobody told of: a new instance, its stop, a day's end, a stranger."""
-    told, made.pumps = made.pumps, [pump for pump in made.pumps if pump.source]
-    launch = made.ask("ops")
-    made.settle()
-    made.clock.go(minutes=6)
-    made.wake()
-    (resource,) = made.read(launch["id"])["resources"]
-    assert resource["state"] == "running", "that it runs nobody told"
-    made.clock.go(days=1, hours=1)
-    made.wake()
-    client("ec2").stop_instances(InstanceIds=[resource["id"]])
-    stranger = client("ec2").run_instances(
-        ImageId=launch["plan"]["spec"]["image_id"],
-        InstanceType="t3.micro",
-        MinCount=1,
-        MaxCount=1,
-        TagSpecifications=[
-            {"ResourceType": "instance", "Tags": [{"Key": "gonogo:launch", "Value": "l-nobodys"}]}
-        ],
-    )["Instances"][0]["InstanceId"]
-    made.clock.go(minutes=6)
-    made.wake()
-    assert made.read(launch["id"])["state"] == "STOPPED", "that it stopped nobody told either"
-    assert made.gonogo.items.get(Stray, stranger) is not None
-    made.pumps = told
-    made.settle()
-
-
-def pretend_launched(made: World, launch_id: str) -> None:
-    """Use up the launch's client token, as if it had run the same instance with other tags before."""
-    launch = made.gonogo.items.get(Launch, launch_id)
-    assert launch is not None
-    spec = launch.question.plan.spec
-    client("ec2").run_instances(
-        ImageId=spec["image_id"],
-        InstanceType=spec["instance_type"],
-        MinCount=1,
-        MaxCount=1,
-        ClientToken=launch.client_token(),
-    )
-
-
-POISON = {
-    "Keys": {"pk": {"S": "launch#poison"}, "sk": {"S": "launch"}},
-    "NewImage": {"id": {"S": "poison"}},
-    "SequenceNumber": "1",
-}
-"""A stream record that no version of gonogo wrote."""
+def test_it_is_known_what_iam_checks(walked: Walked) -> None:
+    """What local/asked.py does not know is checked by its action alone, which shows little."""
+    assert {
+        call.action for calls in walked.calls.values() for call in calls if call.resource == ANYTHING
+    } == set()
 
 
 @pytest.mark.parametrize("function", ROLES)
 def test_role_allows_all_that_the_function_asks(
-    template: dict[str, Any], walked: tuple[Recorder, Mapping[str, str]], function: str
+    template: dict[str, Any], walked: Walked, function: str
 ) -> None:
-    """An action that is missing in a role is found in production, by whoever waits for it."""
-    recorder, names = walked
-    statements = undeployed(template, STACK | ABROAD, names).statements(function)
-    refused = {call for call in recorder.calls[function] if not any(one.allows(call) for one in statements)}
+    """What is deployed is the package, whose roles Chalice makes and ours are merged into."""
+    statements = undeployed(template, STACK | ABROAD, walked.names).statements(function)
+    refused = {call for call in walked.calls[function] if not any(one.allows(call) for one in statements)}
     assert refused == set()
 
 
 @pytest.mark.parametrize("function", ROLES)
-def test_role_allows_nothing_that_the_function_never_asks(
-    template: dict[str, Any], walked: tuple[Recorder, Mapping[str, str]], function: str
+def test_each_part_of_a_role_is_needed(
+    template: dict[str, Any], walked: Walked, function: str, record_property: Callable[[str, object], None]
 ) -> None:
-    """What nobody uses is there for an attacker only: no action, no resource and no kind of item too many."""
-    recorder, names = walked
-    roles = undeployed(template, STACK, names)
-    asked: set[Call] = recorder.calls[function] | set(roles.made_by_lambda(function))
-    unused = {
-        part
-        for one in roles.statements(function)
-        for part in one.parts()
-        if not any(part.allows(call) for call in asked)
-    }
-    assert {part for part in unused if part.sid not in EITHER} == set()
+    """Without any action, resource or kind of item something would be refused; what nobody needs helps attackers only."""
+    roles = undeployed(template, STACK, walked.names)
+    parts = [part for one in roles.statements(function) for part in one.parts()]
+    needed: set[Statement] = set()
+    for call in walked.calls[function] | set(roles.made_by_lambda(function)):
+        allowing = [part for part in parts if part.allows(call)]
+        if len(allowing) == 1:
+            needed.update(allowing)
+    assert {part for part in parts if part not in needed and part.sid not in EITHER} == set()
+    actions = {(one.sid, action) for one in roles.statements(function) for action in one.actions}
+    assert {(part.sid, part.actions[0]) for part in needed} | {
+        (part.sid, part.actions[0]) for part in parts if part.sid in EITHER
+    } == actions
+    record_property("actions taken from a role", len(actions))
 
 
 EITHER = {"Mails"}
@@ -424,12 +104,429 @@ EITHER = {"Mails"}
 
 
 @pytest.mark.parametrize(("role", "logical_id"), [(LAUNCHES, "LaunchRole"), (LOOKS, "ObserverRole")])
-def test_another_accounts_role_allows_what_is_asked_there(
-    walked: tuple[Recorder, Mapping[str, str]], role: str, logical_id: str
-) -> None:
+def test_another_accounts_role_allows_what_is_asked_there(walked: Walked, role: str, logical_id: str) -> None:
     """Whoever deploys infra/account.yaml must not find out launch by launch what it lacks."""
     account = templates.read(PROJECT / "infra" / "account.yaml")
     statements = undeployed(account, ACCOUNT_STACK, {}, ELSEWHERE).statements_of(logical_id)
-    asked = walked[0].calls[role]
+    asked = walked.calls[role]
     assert asked, "it was taken"
     assert {call for call in asked if not any(one.allows(call) for one in statements)} == set()
+
+
+# ------------------------------------------------------------------------------------ each restriction restricts
+
+
+@pytest.mark.parametrize("function", ROLES)
+def test_each_condition_refuses_what_would_pass_without_it(
+    template: dict[str, Any], walked: Walked, function: str, record_property: Callable[[str, object], None]
+) -> None:
+    """A condition that refuses nothing, or that another statement undoes, is only written down."""
+    roles = undeployed(template, STACK, walked.names)
+    statements = roles.statements(function)
+    tried = 0
+    for one in statements:
+        for condition in one.conditions:
+            forged = _forged(_asked(walked.calls[function], one), condition)
+            lifted = _without(one, condition)
+            assert lifted.allows(forged), (one.sid, condition)
+            assert not any(each.allows(forged) for each in statements), (one.sid, condition)
+            tried += 1
+    record_property("conditions taken from a role", tried)
+
+
+def _asked(calls: Iterable[Call], statement: Statement) -> Call:
+    return next(call for call in sorted(calls, key=str) if statement.allows(call))
+
+
+def _forged(call: Call, condition: tuple[str, str, tuple[str, ...]]) -> Call:
+    """Return the call as somebody sends it who does not meet the condition: without the key, or with another value."""
+    operator, key, _ = condition
+    kept = tuple(pair for pair in call.context if pair[0] != key)
+    said = () if operator == "Null" else ((key, ("forged",)),)
+    return msgspec.structs.replace(call, context=kept + said)
+
+
+def _without(statement: Statement, condition: tuple[str, str, tuple[str, ...]]) -> Statement:
+    kept = tuple(one for one in statement.conditions if one != condition)
+    return msgspec.structs.replace(statement, conditions=kept)
+
+
+@pytest.mark.second_engine
+def test_others_judge_as_we_do(template: dict[str, Any], walked: Walked) -> None:
+    """What decides here whether roles are enough is our own code, so another's is asked of the same calls."""
+    roles = undeployed(template, STACK | ABROAD, walked.names)
+    cases: list[tuple[Statement, Call]] = []
+    for function in ROLES:
+        calls = sorted(walked.calls[function], key=str)[::7]
+        for one in roles.statements(function):
+            forged = [_forged(_asked(walked.calls[function], one), condition) for condition in one.conditions]
+            cases += [(one, call) for call in (*calls, *forged)]
+    told = [
+        {
+            "statement": {
+                "Effect": "Allow",
+                "Action": one.actions,
+                "Resource": one.resources,
+                "Condition": _by_operator(one),
+            },
+            "action": call.action,
+            "resource": call.resource,
+            "facts": {key: values[0] if len(values) == 1 else values for key, values in call.facts.items()},
+        }
+        for one, call in cases
+    ]
+    python = PROJECT / ".venv-ministack" / "bin" / "python"
+    done = subprocess.run(
+        [python, "-c", JUDGE], input=msgspec.json.encode(told), capture_output=True, check=True
+    )
+    theirs = msgspec.json.decode(done.stdout)
+    ours = [one.allows(call) for one, call in cases]
+    assert [case for case, mine, other in zip(cases, ours, theirs, strict=True) if mine != other] == []
+    assert {True, False} == set(ours)
+
+
+def _by_operator(statement: Statement) -> dict[str, dict[str, tuple[str, ...]]]:
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for operator, key, wanted in statement.conditions:
+        found.setdefault(operator, {})[key] = wanted
+    return found
+
+
+JUDGE = """
+import json, sys
+from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
+said = []
+for one in json.load(sys.stdin):
+    facts = one["facts"]
+    context = EvalContext(
+        principal_arn="arn:aws:iam::123456789012:role/r", principal_type="AssumedRole", principal_account="123456789012",
+        action=one["action"], resource_arn=one["resource"], region=facts.get("aws:requestedregion", ""),
+        service_context=facts,
+    )
+    document = {"Version": "2012-10-17", "Statement": [one["statement"]]}
+    said.append(evaluate(context, [parse_policy_document(document)]).decision == "Allow")
+print(json.dumps(said))
+"""
+"""What another process runs, with what others wrote."""
+
+
+class Attack(NamedTuple):
+    """What somebody tries who runs code in a function, and what stands in the way.
+
+    That is a condition (`sid`, `key`) of its role; or the role says nothing of it at all; or, `whatever` the role
+    says, the policy of what is asked about.
+    """
+
+    what: str
+    function: str
+    service: str
+    operation: str
+    arguments: Mapping[str, Any]
+    sid: str = ""
+    key: str = ""
+    whatever: bool = False
+    region: str = REGION
+    taking: str = ""
+
+
+LEADING = "dynamodb:LeadingKeys"
+ITEM = {"sk": {"S": "forged"}}
+
+
+def attacks(made: World) -> list[Attack]:
+    """Return what is tried in a world that was walked through."""
+    settings = made.gonogo.settings
+    people, hook = settings.people_keys[0], settings.hook_keys[0]
+
+    def write(what: str, function: str, kind: str, sid: str) -> Attack:
+        arguments = {"TableName": settings.table, "Item": {"pk": {"S": kind}, **ITEM}}
+        return Attack(what, function, "dynamodb", "put_item", arguments, sid, LEADING)
+
+    def read(what: str, function: str, kind: str) -> Attack:
+        arguments = {"TableName": settings.table, "Key": {"pk": {"S": kind}, **ITEM}}
+        return Attack(what, function, "dynamodb", "get_item", arguments, "ReadsWhatIsTold", LEADING)
+
+    def sign(what: str, function: str, key: str) -> Attack:
+        arguments = {"KeyId": key, "Message": b"forged", "MacAlgorithm": "HMAC_SHA_256"}
+        return Attack(what, function, "kms", "generate_mac", arguments, whatever=True)
+
+    def put(what: str, function: str) -> Attack:
+        entry = {
+            "EventBusName": settings.bus,
+            "Source": "gonogo",
+            "DetailType": "launch.cleared",
+            "Detail": "{}",
+        }
+        return Attack(what, function, "events", "put_events", {"Entries": [entry]}, whatever=True)
+
+    stranger = client("ec2").run_instances(**INSTANCE)["Instances"][0]["InstanceId"]
+    tagged = INSTANCE | {"TagSpecifications": TAGGED}
+    stack = {"StackName": "g-forged", "TemplateBody": "{}", "RoleARN": STACK["StackRoleArns"], "Tags": TAGS}
+    mail = {"Content": {"Raw": {"Data": b"forged"}}, "Destination": {"ToAddresses": ["a@example.com"]}}
+    taken = {"RoleSessionName": "forged", "ExternalId": SECRET}
+    feed = {
+        "TableName": settings.table,
+        "IndexName": "feed",
+        "KeyConditionExpression": "feed = :f",
+        "ExpressionAttributeValues": {":f": {"S": "bill#marketing#2026-11"}},
+    }
+    batch = {
+        "RequestItems": {
+            settings.table: {"Keys": [{"pk": {"S": "launch#1"}, **ITEM}, {"pk": {"S": "budget#1"}, **ITEM}]}
+        }
+    }
+    return [
+        write(
+            "the API invents an instance, and a bill",
+            "APIHandler",
+            "instance#i-1",
+            "WritesLaunchesAndDelegations",
+        ),
+        write(
+            "the API puts a policy in force", "APIHandler", "policy#current", "WritesLaunchesAndDelegations"
+        ),
+        write("the API invents a bill", "APIHandler", "usage#u-1", "HoldsBudgets"),
+        write("deliver approves a launch by writing it", "Deliver", "launch#l-1", "WritesDeliveries"),
+        write("notify lends somebody a right to decide", "Notify", "delegation#d-1", "WritesDeliveries"),
+        write("the launcher stores a policy", "Launch", "bundle#b-1", "WritesLaunchesAndWhatTheyHold"),
+        write(
+            "the launcher writes another policy than the one in force",
+            "Launch",
+            "policy#other",
+            "WritesLaunchesAndWhatTheyHold",
+        ),
+        write(
+            "observe lends somebody a right to decide",
+            "Observe",
+            "delegation#d-1",
+            "WritesInstancesUsageLaunchesAndBudgets",
+        ),
+        write("wake puts a policy in force", "Wake", "policy#current", "WritesWhatTimeChanges"),
+        Attack(
+            "publish writes",
+            "Publish",
+            "dynamodb",
+            "put_item",
+            {"TableName": settings.table, "Item": {"pk": {"S": "launch#1"}, **ITEM}},
+        ),
+        read("notify reads what is spent", "Notify", "budget#b-1"),
+        read("deliver, which dials strangers, reads what is billed", "Deliver", "usage#u-1"),
+        Attack(
+            "deliver reads bills among other things",
+            "Deliver",
+            "dynamodb",
+            "batch_get_item",
+            batch,
+            "ReadsManyAtOnce",
+            LEADING,
+        ),
+        Attack(
+            "deliver lists bills", "Deliver", "dynamodb", "query", feed, "FindsWhatWaitsForSomebody", LEADING
+        ),
+        Attack("the API reads everything", "APIHandler", "dynamodb", "scan", {"TableName": settings.table}),
+        Attack(
+            "wake deletes",
+            "Wake",
+            "dynamodb",
+            "delete_item",
+            {"TableName": settings.table, "Key": {"pk": {"S": "launch#1"}, **ITEM}},
+        ),
+        sign("notify decides in the name of systems", "Notify", hook),
+        sign("deliver decides in the name of people", "Deliver", people),
+        sign("the API signs what it verifies", "APIHandler", people),
+        sign("the launcher approves what it launches", "Launch", people),
+        *(put(f"{name} tells the world what never happened", name) for name in ROLES if name != "Publish"),
+        Attack(
+            "the launcher runs what nobody can find",
+            "Launch",
+            "ec2",
+            "run_instances",
+            INSTANCE,
+            "LaunchesTaggedInstances",
+            "aws:RequestTag/gonogo:launch",
+        ),
+        Attack(
+            "the launcher runs where nobody looks",
+            "Launch",
+            "ec2",
+            "run_instances",
+            tagged,
+            region="ap-south-1",
+        ),
+        Attack(
+            "the launcher ends what is not its own",
+            "Launch",
+            "ec2",
+            "terminate_instances",
+            {"InstanceIds": [stranger]},
+            "ChangesOnlyWhatItLaunched",
+            "aws:ResourceTag/gonogo:launch",
+        ),
+        Attack(
+            "the launcher makes what is not its own its own",
+            "Launch",
+            "ec2",
+            "create_tags",
+            {"Resources": [stranger], "Tags": TAGS},
+        ),
+        Attack(
+            "the launcher gives an instance an administrator's rights",
+            "Launch",
+            "ec2",
+            "run_instances",
+            tagged
+            | {"IamInstanceProfile": {"Arn": f"arn:aws:iam::{ACCOUNT}:instance-profile/administrator"}},
+        ),
+        Attack(
+            "the launcher makes a stack by its own rights",
+            "Launch",
+            "cloudformation",
+            "create_stack",
+            {name: stack[name] for name in stack if name != "RoleARN"},
+            "MakesStacksByListedRoles",
+            "cloudformation:RoleArn",
+        ),
+        Attack(
+            "the launcher makes a stack that nobody can find",
+            "Launch",
+            "cloudformation",
+            "create_stack",
+            {name: stack[name] for name in stack if name != "Tags"},
+            "MakesStacksByListedRoles",
+            "aws:RequestTag/gonogo:launch",
+        ),
+        Attack(
+            "the launcher makes a stack by an administrator's rights",
+            "Launch",
+            "cloudformation",
+            "create_stack",
+            stack | {"RoleARN": f"arn:aws:iam::{ACCOUNT}:role/administrator"},
+        ),
+        Attack(
+            "the launcher ends somebody's stack",
+            "Launch",
+            "cloudformation",
+            "delete_stack",
+            {"StackName": "payroll"},
+        ),
+        Attack(
+            "the launcher ends somebody's execution",
+            "Launch",
+            "stepfunctions",
+            "stop_execution",
+            {
+                "executionArn": STACK["StateMachineArns"].replace(":stateMachine:", ":execution:")
+                + ":somebodys"
+            },
+        ),
+        Attack(
+            "observe ends what it looks at",
+            "Observe",
+            "ec2",
+            "terminate_instances",
+            {"InstanceIds": [stranger]},
+        ),
+        Attack(
+            "notify mails in another's name",
+            "Notify",
+            "sesv2",
+            "send_email",
+            mail | {"FromEmailAddress": "ceo@example.com"},
+        ),
+        Attack(
+            "deliver mails",
+            "Deliver",
+            "sesv2",
+            "send_email",
+            mail | {"FromEmailAddress": "gonogo@example.com"},
+        ),
+        Attack(
+            "deliver reads other secrets", "Deliver", "ssm", "get_parameter", {"Name": "/payroll/password"}
+        ),
+        Attack(
+            "the API launches elsewhere",
+            "APIHandler",
+            "sts",
+            "assume_role",
+            taken | {"RoleArn": LAUNCHES},
+            whatever=True,
+        ),
+        Attack(
+            "the launcher takes a role that nobody listed",
+            "Launch",
+            "sts",
+            "assume_role",
+            taken | {"RoleArn": f"arn:aws:iam::{ELSEWHERE}:role/administrator"},
+            whatever=True,
+        ),
+        Attack(
+            "somebody else's gonogo is talked into it",
+            "Launch",
+            "sts",
+            "assume_role",
+            taken | {"RoleArn": LAUNCHES, "ExternalId": "guessed"},
+            whatever=True,
+        ),
+        Attack("who only looks launches elsewhere", "Observe", "ec2", "run_instances", tagged, taking=LOOKS),
+        Attack(
+            "the launcher writes the table from elsewhere",
+            "Launch",
+            "dynamodb",
+            "put_item",
+            {"TableName": settings.table, "Item": {"pk": {"S": "launch#1"}, **ITEM}},
+            taking=LAUNCHES,
+        ),
+    ]
+
+
+TAGS = [{"Key": "gonogo:launch", "Value": "l-forged"}]
+TAGGED = [{"ResourceType": "instance", "Tags": TAGS}]
+INSTANCE: dict[str, Any] = {
+    "ImageId": "ami-0123456789abcdef0",
+    "InstanceType": "t3.micro",
+    "MinCount": 1,
+    "MaxCount": 1,
+}
+
+
+def test_what_an_attacker_tries_is_refused(
+    walked: Walked, record_property: Callable[[str, object], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each restriction has somebody who would gain by its absence; each is refused as AWS does, and changes nothing."""
+    made = walked.world
+    image = client("ec2").describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    monkeypatch.setitem(INSTANCE, "ImageId", image)
+    tried = attacks(made)
+    rows, instances = made.rows(), made.instances()
+    for attack in tried:
+        heard = Recorder()
+        monkeypatch.setattr(made.guard, "heard", heard.heard)
+        with made.guard.acting(attack.function), pytest.raises(ClientError) as refused:
+            getattr(_client(attack), attack.operation)(**attack.arguments)
+        code = CODES.get(attack.service, "AccessDeniedException")
+        assert refused.value.response["Error"]["Code"] == code, attack.what
+        ((who, call, _),) = heard.refused
+        role = attack.taking or made.guard.rights.role_of[attack.function]
+        assert who == (attack.taking or attack.function)
+        _stands_in_the_way(attack, made.guard.rights, role, call)
+    assert (made.rows(), made.instances()) == (rows, instances)
+    record_property("attacks by a function's role", len(tried))
+
+
+def _client(attack: Attack) -> Any:
+    if not attack.taking:
+        return client(attack.service, attack.region)
+    taken = client("sts").assume_role(RoleArn=attack.taking, RoleSessionName="forged", ExternalId=SECRET)
+    return assumed(attack.service, attack.region, taken["Credentials"])
+
+
+def _stands_in_the_way(attack: Attack, rights: Rights, role: str, call: Call) -> None:
+    """See that it is what is named that refuses a call: without it, it would be allowed."""
+    own, policy = rights.own[role], rights.policies.get(call.resource, ())
+    if attack.sid:
+        (one,) = [each for each in own if each.sid == attack.sid]
+        (condition,) = [each for each in one.conditions if each[1] == attack.key]
+        own = [_without(each, condition) if each is one else each for each in own]
+        assert refusal(call, role, own, policy) is None, attack.what
+    everything = Statement("Everything", ("*",), ("*",))
+    assert (refusal(call, role, [everything], policy) is not None) is attack.whatever, attack.what

@@ -91,7 +91,7 @@ def test_writes_are_limited_to_kinds_of_item(roles: Roles) -> None:
         "Publish": set(),
         "Notify": {"delivery#*"},
         "Deliver": {"delivery#*"},
-        "Launch": {"budget#*", "glass#*", "launch#*", "policy#*", "watch#*"},
+        "Launch": {"budget#*", "glass#*", "launch#*", "policy#current", "watch#*"},
         "Observe": {"budget#*", "instance#*", "launch#*", "usage#*"},
         "Wake": {
             "budget#*",
@@ -243,11 +243,13 @@ def test_stacks_are_made_by_listed_roles_only(template: dict[str, Any]) -> None:
     stack = "arn:aws:cloudformation:us-east-1:123456789012:stack/g-token/id"
     by_listed = ("cloudformation:RoleArn", (STACKS,))
     by_another = ("cloudformation:RoleArn", (f"{STACKS}-of-others",))
+    ours = ("aws:RequestTag/gonogo:launch", ("some-launch",))
     create = "cloudformation:CreateStack"
-    assert allowed(roles, "Launch", create, stack, by_listed, HERE)
-    assert not allowed(roles, "Launch", create, stack, by_another, HERE)
-    assert not allowed(roles, "Launch", create, stack, HERE)
-    assert not allowed(roles, "Launch", create, stack.replace("g-token", "payroll"), by_listed, HERE)
+    assert allowed(roles, "Launch", create, stack, by_listed, ours, HERE)
+    assert not allowed(roles, "Launch", create, stack, by_listed, HERE)
+    assert not allowed(roles, "Launch", create, stack, by_another, ours, HERE)
+    assert not allowed(roles, "Launch", create, stack, ours, HERE)
+    assert not allowed(roles, "Launch", create, stack.replace("g-token", "payroll"), by_listed, ours, HERE)
     assert not allowed(roles, "Launch", "cloudformation:DeleteStack", stack.replace("g-", "not-g-"), HERE)
     to_stacks = ("iam:PassedToService", ("cloudformation.amazonaws.com",))
     assert allowed(roles, "Launch", "iam:PassRole", STACKS, to_stacks)
@@ -267,6 +269,7 @@ def test_executions_are_of_listed_machines_only(template: dict[str, Any]) -> Non
             assert allowed(roles, function, "states:DescribeExecution", f"{execution}{machine}:g-token")
     assert not allowed(roles, "Launch", "states:StartExecution", f"{MACHINE}-not-listed")
     assert not allowed(roles, "Launch", "states:StopExecution", f"{execution}-not-listed:g-token")
+    assert not allowed(roles, "Launch", "states:StopExecution", f"{execution}:somebodys")
 
 
 def test_each_takes_only_the_roles_listed_for_it(template: dict[str, Any]) -> None:
