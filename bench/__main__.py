@@ -59,7 +59,7 @@ def parts_of(world: worlds.World, life: Life) -> tuple[list[Part], float, float]
     for one in (*(life.of(function) for function in FUNCTIONS), life.asked):
         works += [floor(one), ours(world, one)]
     with alone():
-        found = [*cpu(*works[:-2], turns=8, rounds=5), *cpu(*works[-2:])]
+        found = [*cpu(*works[:-2], turns=20, rounds=2), *cpu(*works[-2:])]
     pairs = list(zip(found[::2], found[1::2], strict=True))
     parts = [Part(function, life, *pair[::-1]) for function, pair in zip(FUNCTIONS, pairs, strict=False)]
     return parts, *pairs[-1]

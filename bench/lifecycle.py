@@ -23,7 +23,7 @@ FUNCTIONS = ("api", "publish", "notify", "deliver", "launch", "observe")
 """The functions that take part; `wake` looks every minute, whether there are launches or not."""
 RUNS = {"hours": 3}
 """How long the instance runs."""
-ROUNDS, TURNS = 20, 15
+ROUNDS, TURNS = 4, 75
 
 
 class Invocation(NamedTuple):
@@ -131,7 +131,7 @@ def alone() -> Iterator[None]:
 
     gc.collect()
     gc.freeze()
-    with mock.patch.object(botocore_stubber.BotocoreStubber, "__call__", return_value=None):
+    with mock.patch.object(botocore_stubber.BotocoreStubber, "__call__", lambda *_, **__: None):  # noqa: PT008 - a mock costs CPU itself
         yield
     gc.unfreeze()
 

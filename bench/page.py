@@ -50,8 +50,8 @@ def page(results: Results) -> str:
             "# Performance",
             "",
             "What gonogo costs, counted. `make bench` prints this table and fails if a bound does not hold;",
-            "`make bench ARGS=--write` writes this page. Calls, units and prices are exact; CPU is of one machine, so",
-            "hold ratios against ratios. Nothing here is a test that is timed.",
+            "`make bench ARGS=--write` writes this page. Calls are counted, units follow from the documented",
+            "rules; CPU is of one machine, so hold ratios against ratios. Nothing here is a test that is timed.",
             "",
             *_machine(results.load),
             "",
@@ -128,6 +128,7 @@ def _parts(results: Results) -> Iterator[str]:
 
 def _price(results: Results) -> Iterator[str]:
     yield f"List prices of {prices.REGION} in {prices.CURRENCY}, from `bench/prices.toml`, without any free tier."
+    yield "Not fetched: each is believed to be right as of its date; hold it against its source before you rely on it."
     yield ""
     usd = prices.CURRENCY
     yield f"| bought | unit price | for a million lifecycles | {usd} | in an idle month | {usd} | as of |"

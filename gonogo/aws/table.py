@@ -283,7 +283,7 @@ def _shard(id: str) -> int:  # noqa: A002
 
 def _instant(at: datetime) -> str:
     """Write a time in fixed width, so that text sorts as time does."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _json(value: Any) -> str:

@@ -133,11 +133,13 @@ class RestoredWorld(World):
         answer = super().call(method, path, body, who, headers)
         if (method, path) == ("POST", "/v1/launches"):
             self.requests.append((who, body, headers))
-        if path == "/v1/decisions" and self.restored and answer is not None:
-            if body["token"] in self._codes and decoded(body["token"]).epoch < self.outside.epoch:
-                self.dead_codes += 1
-                self._must(answer.code >= 400, "a token of an older epoch decided")
+        if path == "/v1/decisions" and answer is not None and self._is_dead(body["token"]):
+            self.dead_codes += 1
+            self._must(answer.code >= 400, "a token of an older epoch decided")
         return answer
+
+    def _is_dead(self, code: str) -> bool:
+        return code in self._codes and decoded(code).epoch < self.outside.epoch
 
     def _published(self, event: dict[str, Any]) -> None:
         """Look whether an event of this timeline has an id of the other's."""
