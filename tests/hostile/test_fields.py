@@ -14,22 +14,13 @@ from functions.openapi import document
 from infra import routes
 from tests.functions import matrix
 from tests.functions.faults import on_each_call
-from tests.functions.matrix import FILES, Stage, body_of
+from tests.functions.matrix import FILES, WRITES, Stage, body_of
 from tests.functions.test_access import assert_safe
 from tests.functions.world import Answer, world
 from tests.hostile.corpus import HEADERS, OTHERS, RAW, TEXTS, many, seed
 from tests.hostile.honest import Honest
 
 Step = str | int
-WRITES = (
-    "PutItem",
-    "UpdateItem",
-    "DeleteItem",
-    "TransactWriteItems",
-    "BatchWriteItem",
-    "PutEvents",
-    "RunInstances",
-)
 SHORT = 400
 """Requests where GONOGO_FIELDS does not say how many, or `all`."""
 
