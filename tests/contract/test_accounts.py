@@ -1,4 +1,7 @@
-"""Clients for places: gonogo's own account by its own right, another by the role that its plan names."""
+"""Clients for places: gonogo's own account by its own right, another by the role that its plan names.
+
+The second engine gives any role to anybody, whatever the external id: all of this is asked of moto and the stub.
+"""
 
 from __future__ import annotations
 

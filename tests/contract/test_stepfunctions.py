@@ -1,4 +1,8 @@
-"""Engine stepfunctions: a version held fast, StartExecution with just what the plan says, and what it may answer."""
+"""Engine stepfunctions: a version held fast, StartExecution with just what the plan says, and what it may answer.
+
+The second engine refuses the same name with the same input, which AWS answers with the execution that it began, and
+tells no execution's version: all of this is asked of moto, as it is mended here, and of the stub.
+"""
 
 from __future__ import annotations
 

@@ -250,6 +250,18 @@ def call(world: World, row: Row, launch: Any, who: str | None) -> Answer:
     return world.call(row.method, url, body, who=who)
 
 
+WRITES = (
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "TransactWriteItems",
+    "BatchWriteItem",
+    "PutEvents",
+    "RunInstances",
+)
+"""The calls to AWS by which the API could change anything."""
+
+
 def each_cell(world: World, rows: list[Row]) -> dict[Row, dict[str, Answer]]:
     """Return what each row answers to each role."""
     stage = Stage(world)
@@ -258,7 +270,10 @@ def each_cell(world: World, rows: list[Row]) -> dict[Row, dict[str, Answer]]:
         world.clock.go(minutes=1)  # nobody fails too often
         cells = found[row] = {}
         for role in ROLES:
-            answer = cells[role] = call(world, row, stage.launch(row.given, role), stage.bearers.of(role))
+            launch, bearer = stage.launch(row.given, role), stage.bearers.of(role)
+            with on_each_call() as calls:
+                answer = cells[role] = call(world, row, launch, bearer)
+            answer.written = [one for one in calls if one.endswith(WRITES)]
             if row.method != "GET" and answer.code < 300:
                 stage.used(row.given, role)
     return found

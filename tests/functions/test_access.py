@@ -49,6 +49,17 @@ def test_every_route_has_a_row_and_an_action() -> None:
         assert all(one.isdigit() for one in row.answers), f"{row}: say what is expected in docs/routes.md"
 
 
+def test_who_is_refused_has_written_nothing(called: Cells) -> None:
+    """A refusal that has changed something on its way is none; and whoever only reads changes nothing either."""
+    wrote = set()
+    for row, role, answer in each(called):
+        if answer.code >= 400 or row.method == "GET":
+            assert answer.written == [], (row, role, answer.code, answer.written)
+        elif answer.written:
+            wrote.add(row.path)
+    assert len(wrote) > 12
+
+
 def test_each_role_gets_what_the_table_says(called: Cells) -> None:
     """Each route times each role, with nothing left to chance: docs/routes.md says what is expected.
 

@@ -258,7 +258,9 @@ def test_a_code_is_for_one_launch_gate_round_and_digest(world: World) -> None:
         "the hook's key": ({"key": "hook"}, (404, "token-invalid")),
     }
     for name, (changes, expected) in refusals.items():
-        assert problem(by_token(world, minted(world, second, "lead", **changes))) == expected, name
+        wrong = minted(world, second, "lead", **changes)
+        assert problem(by_token(world, wrong)) == expected, name
+        assert world.form("/decide", code=wrong).code == expected[0], name
     assert world.rows() == rows
     assert by_token(world, minted(world, second, "lead")).code == 200
 

@@ -126,6 +126,8 @@ class Answer:
         self.headers = {name.lower(): value for name, value in dict(raw["headers"]).items()}
         for name, value in dict(raw.get("multiValueHeaders") or {}).items():
             self.headers[name.lower()] = value[0]
+        self.written: list[str] = []
+        """The calls to AWS that changed something, where somebody has listened for them."""
         body = raw["body"] or ""
         self.text: str = body if isinstance(body, str) else body.decode()
 

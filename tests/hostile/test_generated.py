@@ -15,8 +15,13 @@ from tests.hostile.corpus import seed
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / ".venv-schemathesis" / "bin" / "schemathesis"
-SHORT = 8
-"""Seconds of fuzzing where GONOGO_GENERATED does not say how many."""
+SHORT = ("--max-examples", "2")
+"""How much where GONOGO_GENERATED does not say for how many seconds: so many of each operation."""
+SECONDS = int(os.environ.get("GONOGO_GENERATED") or 0)
+PHASES = ("coverage", "fuzzing", "stateful") if SECONDS else ("fuzzing",)
+"""Each has its share of the time, so that none takes that of the next. `examples` has none: we describe none."""
+LATE = 300
+"""Seconds: it looks at the clock between operations only, and first reads what there is."""
 
 pytestmark = [
     pytest.mark.generated,
@@ -24,12 +29,12 @@ pytestmark = [
 ]
 
 
+@pytest.mark.parametrize("phase", PHASES)
 def test_no_generated_request_finds_a_fault(
-    record_property: Callable[[str, object], None], tmp_path: Path
+    record_property: Callable[[str, object], None], tmp_path: Path, phase: str
 ) -> None:
     """No 5xx, every answer as described, what the schema forbids refused, and nobody let in without a good bearer."""
-    seconds = int(os.environ.get("GONOGO_GENERATED") or SHORT)
-    phases = "fuzzing" if seconds <= SHORT else "examples,coverage,fuzzing,stateful"
+    share = SECONDS // len(PHASES)
     number = seed()
     with house.served() as served:
         for given in ("waiting", "offered", "scanned"):
@@ -39,7 +44,8 @@ def test_no_generated_request_finds_a_fault(
                 PROGRAM,
                 *("--config-file", Path(__file__).parent / "schemathesis.toml"),
                 *("run", f"{served.url}/openapi.json", "--url", served.url),
-                *("--checks", "all", "--phases", phases, "--max-time", str(seconds), "--seed", str(number)),
+                *("--checks", "all", "--phases", phase, "--seed", str(number)),
+                *(("--max-time", str(share)) if share else SHORT),
                 *("--header", f"Authorization: Bearer {served.stage.bearer('everything')}"),
                 *("--continue-on-failure", "--no-shrink", "--warnings", "off"),
             ],
@@ -48,10 +54,14 @@ def test_no_generated_request_finds_a_fault(
             capture_output=True,
             text=True,
             check=False,
+            timeout=share + LATE if share else None,
         )
     assert done.returncode == 0, f"GONOGO_SEED={number}\n{done.stdout[-12_000:]}{done.stderr[-2000:]}"
     (tried,) = re.findall(r"(\d+) generated", done.stdout)
+    (tested,) = re.findall(r"Tested: (\d+)", done.stdout)
     assert int(tried) > 20
     record_property(
-        "hostile", f"{tried} generated requests (GONOGO_SEED={number}), all checks of schemathesis"
+        "hostile",
+        f"{tried} generated requests of phase {phase} to {tested} operations (GONOGO_SEED={number}),"
+        " all checks of schemathesis",
     )

@@ -17,7 +17,8 @@ from functions.wording import Differs
 from gonogo.core import commands
 from gonogo.core.actor import Actor
 from gonogo.core.bundle import Person
-from gonogo.core.plan import Plan
+from gonogo.core.launch import Launch
+from gonogo.core.plan import POLICY_ENGINE, Plan
 from gonogo.service.notify import Notice
 from tests.cli.shell import Gateway, Shell
 from tests.core import builders
@@ -148,6 +149,13 @@ def strangely(value: Any, text: str) -> Any:
     return type(value)(strangely(one, text) for one in value) if isinstance(value, tuple) else value
 
 
+def _of_policy(launch: Launch) -> Launch:
+    """Return the launch as one of another policy, whose page shows what differs."""
+    asked = launch.question
+    plan = msgspec.structs.replace(asked.plan, engine=POLICY_ENGINE, spec={"files": ["gates.toml"]})
+    return msgspec.structs.replace(launch, question=msgspec.structs.replace(asked, plan=plan))
+
+
 def told(text: str) -> dict[str, dict[str, Any]]:
     """Return what each page is told that shows what others wrote, with this text wherever it can be."""
     scanned = builders.launch(builders.hook(), builders.gate("lead", quorum=3))
@@ -176,6 +184,7 @@ def told(text: str) -> dict[str, dict[str, Any]]:
     return {
         "decision.html, named": {**decision, "people": {actor: person}},
         "decision.html, not named": {**decision, "people": {}},
+        "decision.html, policy": {**decision, "launch": _of_policy(launch), "people": {}},
         "decided.html": {
             **shown,
             "heading": text,
