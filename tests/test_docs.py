@@ -38,7 +38,9 @@ def test_events_are_named_as_things_that_happened() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.name
+    "path",
+    [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))],
+    ids=lambda path: path.name,
 )
 def test_links_lead_somewhere(path: Path) -> None:
     """A link to a file that is not there sends a new user away."""
@@ -82,3 +84,13 @@ def test_every_route_is_in_the_api_document() -> None:
     text = (ROOT / "docs" / "api.md").read_text()
     for one in OPERATIONS:
         assert f"`{one.method.upper()} {one.path}`" in text, (one.method, one.path)
+
+
+def test_every_decision_is_in_the_list_of_decisions() -> None:
+    """Who asks why it is so looks into the list, and not into the folder."""
+    folder = ROOT / "docs" / "adr"
+    listed = re.findall(
+        r"^\| \[(\d{4})\]\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text(), re.MULTILINE
+    )
+    assert [file for _, file in listed] == sorted(path.name for path in folder.glob("0*.md"))
+    assert all(file.startswith(number) for number, file in listed)
