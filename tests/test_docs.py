@@ -41,7 +41,9 @@ def test_events_are_named_as_things_that_happened() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda path: path.name
+    "path",
+    [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))],
+    ids=lambda path: path.name,
 )
 def test_links_lead_somewhere(path: Path) -> None:
     """A link to a file that is not there sends a new user away."""
@@ -112,3 +114,13 @@ def test_what_is_said_to_be_the_same_is_still_written_so(module: str, function: 
     found = attrgetter(function)(importlib.import_module(f"gonogo.core.{module}"))
     source = inspect.getsource(getattr(found, "fget", None) or getattr(found, "func", None) or found)
     assert before in " ".join(line.strip() for line in source.splitlines())
+
+
+def test_every_decision_is_in_the_list_of_decisions() -> None:
+    """Who asks why it is so looks into the list, and not into the folder."""
+    folder = ROOT / "docs" / "adr"
+    listed = re.findall(
+        r"^\| \[(\d{4})\]\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text(), re.MULTILINE
+    )
+    assert [file for _, file in listed] == sorted(path.name for path in folder.glob("0*.md"))
+    assert all(file.startswith(number) for number, file in listed)

@@ -15,6 +15,7 @@ import pytest
 
 from gonogo.aws.table import Table
 from gonogo.bootstrap import https_only
+from gonogo.core import anchors
 from gonogo.service import policies
 from infra.package import PROJECT
 from tests import packaged
@@ -27,6 +28,9 @@ pytestmark = pytest.mark.deployed
 
 UNKNOWN_THERE = {"AWS::Events::EventBusPolicy"}
 """Types that this engine does not make; tests/package holds what they say."""
+
+JUDGED_OTHERWISE_THERE = {"AnchorBucketPolicy"}
+"""It takes a role's session for aws:PrincipalArn, which on AWS is the role (IAM guide, "Global condition keys")."""
 
 NAMED_OTHERWISE_THERE = {
     # It checks SendEmail, and no identity, where AWS checks SendRawEmail on the identity.
@@ -141,7 +145,8 @@ def deployed(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFacto
     architecture = packaged.LAMBDA_ARCHITECTURES[platform.machine()]
     package = packaged.build(pytestconfig.cache.mkdir("gonogo-package"), architecture)
     template = package.cloudformation()
-    for name in [name for name, one in template["Resources"].items() if one["Type"] in UNKNOWN_THERE]:
+    unknown = {name for name, one in template["Resources"].items() if one["Type"] in UNKNOWN_THERE}
+    for name in unknown | JUDGED_OTHERWISE_THERE:
         del template["Resources"][name]
     folder = tmp_path_factory.mktemp("engine")
     with issuers.running(folder) as issuer, engines.running(folder, folder / "ca.pem") as engine:
@@ -155,6 +160,7 @@ def deployed(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFacto
                 "OidcIssuer": issuer.address,
                 "OidcAudience": AUDIENCE,
                 "OidcJwksUri": issuer.jwks_uri,
+                "Anchors": "on",
             },
         )
         for role, statements in NAMED_OTHERWISE_THERE.items():
@@ -241,10 +247,25 @@ def test_what_ec2_tells_reaches_the_launch(deployed: Deployed, launched: dict[st
 def test_nothing_is_left_behind(deployed: Deployed, launched: dict[str, Any]) -> None:
     """A message that fails quietly is tried for an hour and then lies among the dead letters."""
     assert launched["state"] == "RUNNING"
-    for queue in ("NotifyQueue", "DeliverQueue", "LaunchQueue", "ObserveQueue"):
+    for queue in ("NotifyQueue", "DeliverQueue", "LaunchQueue", "ObserveQueue", "AnchorQueue"):
         eventually(partial(deployed.empty, queue), f"{queue} is empty")
-    for dead in ("PublishDead", "NotifyDead", "DeliverDead", "LaunchDead", "ObserveDead"):
+    for dead in ("PublishDead", "NotifyDead", "DeliverDead", "LaunchDead", "ObserveDead", "AnchorDead"):
         assert deployed.empty(dead), dead
+
+
+def test_what_happened_is_anchored(deployed: Deployed, launched: dict[str, Any]) -> None:
+    """A function that only an option makes must come with all that it needs, its rights among it."""
+    s3, bucket = deployed.engine.client("s3"), deployed.stack.names["AnchorBucket"]
+    told = {(one["subject"], one["seq"], one["hash"]) for one in deployed.told}
+    assert launched["id"] in {subject for subject, _, _ in told}
+
+    def anchored() -> bool:
+        listed = s3.list_objects_v2(Bucket=bucket, Prefix="anchors/").get("Contents", ())
+        files = [(one["Key"], s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()) for one in listed]
+        found = {(it.subject, it.seq, it.hash) for key, lines in files for it in anchors.read(key, lines)}
+        return told <= found
+
+    eventually(anchored, "every event that was told is anchored", deployed.engine.log)
 
 
 def test_no_log_holds_a_code(deployed: Deployed, launched: dict[str, Any]) -> None:
