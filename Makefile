@@ -11,6 +11,7 @@ STEPS ?= 1000000
 LIVES ?= 10000
 FORGED ?= 1000000
 SEEDS ?= 1000
+AWS_SEEDS ?= 40
 GENERATED ?= 600
 BIN := .venv/bin
 CODE := app.py bench examples functions gonogo infra local tests
@@ -61,9 +62,14 @@ nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in 
 	@GONOGO_STEPS=$(STEPS) GONOGO_LIVES=$(LIVES) $(pytest) tests/core/test_machine.py tests/service/test_ledger.py
 
 .PHONY: soak
-soak: ## Try at length: hostile input, every fault point, simulated worlds (FORGED=1000000 GENERATED=600 SEEDS=1000)
+soak: ## Try at length: hostile input, every fault point, simulated worlds (FORGED=1000000 GENERATED=600 SEEDS=1000 AWS_SEEDS=40)
 	@$(install) test
-	@GONOGO_POINTS=all GONOGO_SEEDS="$(SEEDS)" GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile tests/service/test_faults.py tests/simulation
+	@GONOGO_POINTS=all GONOGO_SEEDS="$(SEEDS)" GONOGO_AWS_SEEDS="$(AWS_SEEDS)" GONOGO_AWS_STEPS=400 GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile tests/service/test_faults.py tests/simulation
+
+.PHONY: planted
+planted: ## Plant bugs in a copy of the code, one by one, and count the simulated worlds that find them
+	@$(install) test
+	@exec $(BIN)/python -m tests.simulation.planted
 
 .PHONY: bench
 bench: ## Print the table of numbers that gonogo holds itself to

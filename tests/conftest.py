@@ -10,6 +10,7 @@ SUMS = {
     "pairs of faults": "tests/service",
     "orders of two": "tests/service",
     "simulated lives": "tests/simulation",
+    "simulated lives over AWS": "tests/simulation",
     "simulated faults": "tests/simulation",
     "faults at calls to EC2": "tests/contract",
     "pairs of faults at calls to EC2": "tests/contract",

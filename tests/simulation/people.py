@@ -77,7 +77,7 @@ class People:
             return
         rules, draw = self._rules(), self.random
         askers = sorted(rules.developers | rules.operators) if rules.services else ["dev", "ops"]
-        who = draw.choice([*askers, "dev", "nobody"])
+        who = draw.choice([*askers, "dev", "nobody", *(ROBOT for _ in rules.services)])
         body: dict[str, Any] = {
             "template": draw.choice(sorted(rules.needs)),
             "parameters": {"count": draw.choice((1, 2))},
@@ -85,8 +85,8 @@ class People:
             "cost_center": draw.choice(("4711", "training")),
             "lease": draw.choice(("1h", "6h", "2d")),
         }
-        if rules.services and draw.random() < 0.15:
-            body["on_behalf_of"] = {"issuer": ISSUER, "subject": draw.choice(("chief", "dev2"))}
+        if rules.services and draw.random() < 0.2:
+            body["on_behalf_of"] = {"issuer": ISSUER, "subject": draw.choice(("chief", "chief", "dev2"))}
         elif draw.random() < 0.25:
             body |= {"template": "web-small", "break_glass": True}
         self.tried += 1
@@ -378,7 +378,8 @@ class People:
         found = set() if life is None else set(life.barred)
         found |= {to for _, to in self.world.witness.delegated} | set(self.stood_in)
         found |= {one for rules in self.world.rules for one in rules.may_decide(gate, escalated=True)}
-        return [*sorted(found & set(life.barred) if life else ()), *sorted(found), "deputy"]
+        barred = sorted(life.barred) if life is not None else []
+        return barred if barred and self.random.random() < 0.5 else [*sorted(found), "deputy"]
 
     def _asker_or_anybody(self, launch: Asked) -> str:
         return launch.who if self.random.random() < 0.9 else self.random.choice(self._everybody())
