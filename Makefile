@@ -64,7 +64,7 @@ nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in 
 .PHONY: soak
 soak: ## Try at length: hostile input, every fault point, simulated worlds (FORGED=1000000 GENERATED=600 SEEDS=1000 AWS_SEEDS=40)
 	@$(install) test
-	@GONOGO_POINTS=all GONOGO_SEEDS="$(SEEDS)" GONOGO_AWS_SEEDS="$(AWS_SEEDS)" GONOGO_AWS_STEPS=400 GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile tests/service/test_faults.py tests/simulation
+	@GONOGO_POINTS=all GONOGO_SEEDS="$(SEEDS)" GONOGO_AWS_SEEDS="$(AWS_SEEDS)" GONOGO_WORLD_STEPS=400 GONOGO_AWS_WORLD_STEPS=400 GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" $(pytest) tests/hostile tests/service/test_faults.py tests/simulation
 
 .PHONY: planted
 planted: ## Plant bugs in a copy of the code, one by one, and count the simulated worlds that find them

@@ -33,7 +33,7 @@ from local import moto_faithful, template  # noqa: E402
 from local.stack import Stack  # noqa: E402
 from tests import memory  # noqa: E402
 from tests.functions.quick import quick  # noqa: E402
-from tests.simulation.outside import Chance, Port, fresh  # noqa: E402
+from tests.simulation.outside import Chance, Port  # noqa: E402
 
 T = TypeVar("T", bound=Item)
 TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
@@ -375,6 +375,3 @@ def pretended() -> Iterator[None]:
         yield
     client.cache_clear()
     moto_faithful.hooks.clear()
-
-
-__all__ = ["Outside", "fresh", "pretended"]

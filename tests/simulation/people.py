@@ -14,7 +14,7 @@ from gonogo.core.launch import Launch
 from tests.core.builders import ISSUER
 from tests.memory import Machine
 from tests.simulation.rules import FACTORY, ROBOT, SCANNER, SUBNETS, Rules
-from tests.simulation.witness import decoded
+from tests.simulation.witness import decoded, of_somebody_else, with_another_mac
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -181,7 +181,7 @@ class People:
             return
         latest = codes[-12:] if self.random.random() < 0.8 else codes
         code = self.random.choice(latest)
-        if self.random.random() < 0.12:
+        if self.random.random() < 0.2:
             self._forged(code)
             return
         said = decoded(code)
@@ -196,13 +196,12 @@ class People:
 
     def _forged(self, code: str) -> None:
         way = self.random.randrange(6)
-        middle = len(code) // 2
         forged = (
-            code[:-2] + ("AA" if code[-2:] != "AA" else "BB"),
+            with_another_mac(code),
             code + "=",
             f" {code}",
             code.upper(),
-            code[:middle] + ("A" if code[middle] != "A" else "B") + code[middle + 1 :],
+            of_somebody_else(code),
             code + "A",
         )[way]
         answer = self.world.call("POST", "/v1/decisions", {"token": forged, "verdict": "approve"}, None)
@@ -418,6 +417,3 @@ def as_body(body: Any) -> bytes:
     if body is None:
         return b""
     return body.encode() if isinstance(body, str) else json.dumps(body).encode()
-
-
-__all__ = ["ROBOT", "Asked", "People", "as_body"]

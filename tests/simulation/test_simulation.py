@@ -14,10 +14,10 @@ from tests.simulation.world import World
 
 SEEDS = int(os.environ.get("GONOGO_SEEDS", "8"))
 FIRST = int(os.environ.get("GONOGO_FIRST_SEED", "1"))
-STEPS = 400
+STEPS = int(os.environ.get("GONOGO_WORLD_STEPS", "200"))
 PARTS = 4
 AWS_SEEDS = int(os.environ.get("GONOGO_AWS_SEEDS", "1"))
-AWS_STEPS = int(os.environ.get("GONOGO_AWS_STEPS", "60"))
+AWS_STEPS = int(os.environ.get("GONOGO_AWS_WORLD_STEPS", "60"))
 AWS_PARTS = min(2, AWS_SEEDS)
 POLICIES: tuple[Callable[[], tuple[Rules, ...]], ...] = (
     rules.every_kind,
