@@ -287,6 +287,9 @@ class Witness:
         gate.closed_at, gate.outcome, gate.passed = at, data["outcome"], data.get("passed")
         if data["gate"] == "review" and gate.outcome in ("go", "no_go"):
             life.reviewed = True
+        if gate.kind == "timer" and gate.outcome == "go":
+            come = gate.goes_at is not None and gate.goes_at <= self.time + SKEW
+            self.must(come, f"{life.id}: {data['gate']} goes before its time, {gate.goes_at}")
         if gate.outcome == "go" and gate.passed is None:
             quorum = self.rules_of(life).quorum_of(data["gate"])
             self.must(len(gate.yes) >= quorum, f"{life.id}: {data['gate']} is GO by {list(gate.yes)}")
