@@ -10,6 +10,7 @@ SUMS = {
     "pairs of faults": "tests/service",
     "orders of two": "tests/service",
     "simulated lives": "tests/simulation",
+    "simulated lives over AWS": "tests/simulation",
     "simulated faults": "tests/simulation",
     "restores of the table": "tests/simulation",
     "launches adopted after a restore": "tests/simulation",

@@ -193,6 +193,28 @@ def test_of_two_launchers_one_records(road: Road, cleared: Launch, monkeypatch: 
     assert road.history(cleared).count("launch.started") == 1
 
 
+def test_what_is_made_after_another_launcher_was_refused_is_taken_back(
+    road: Road, cleared: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal is on record, so nobody would ever end or pay for what the slower call has made."""
+    make = road.cloud.launch
+    inside: list[bool] = []
+
+    def slow(plan: Plan, **options: object) -> tuple[str, ...]:
+        if not inside:
+            inside.append(True)
+            road.cloud.refusal = RefusedError("InsufficientInstanceCapacity", "There is none left.")
+            launcher.launch(road.outside, cleared.id)
+            road.cloud.refusal = None
+        return make(plan, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(road.cloud, "launch", slow)
+    after = launch(road, cleared)
+    assert after.state is State.FAILED
+    assert {one.state for one in road.cloud.machines.values()} == {"terminated"}
+    assert set(after.rolled_back) == road.cloud.machines.keys()
+
+
 # Choices and parts
 
 CHOICES = """

@@ -14,7 +14,7 @@ from gonogo.core.launch import Launch
 from tests.core.builders import ISSUER
 from tests.memory import Machine
 from tests.simulation.rules import FACTORY, ROBOT, SCANNER, SUBNETS, Rules
-from tests.simulation.witness import decoded
+from tests.simulation.witness import decoded, of_somebody_else, with_another_mac
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -77,7 +77,7 @@ class People:
             return
         rules, draw = self._rules(), self.random
         askers = sorted(rules.developers | rules.operators) if rules.services else ["dev", "ops"]
-        who = draw.choice([*askers, "dev", "nobody"])
+        who = draw.choice([*askers, "dev", "nobody", *(ROBOT for _ in rules.services)])
         body: dict[str, Any] = {
             "template": draw.choice(sorted(rules.needs)),
             "parameters": {"count": draw.choice((1, 2))},
@@ -85,8 +85,8 @@ class People:
             "cost_center": draw.choice(("4711", "training")),
             "lease": draw.choice(("1h", "6h", "2d")),
         }
-        if rules.services and draw.random() < 0.15:
-            body["on_behalf_of"] = {"issuer": ISSUER, "subject": draw.choice(("chief", "dev2"))}
+        if rules.services and draw.random() < 0.2:
+            body["on_behalf_of"] = {"issuer": ISSUER, "subject": draw.choice(("chief", "chief", "dev2"))}
         elif draw.random() < 0.25:
             body |= {"template": "web-small", "break_glass": True}
         self.tried += 1
@@ -181,7 +181,7 @@ class People:
             return
         latest = codes[-12:] if self.random.random() < 0.8 else codes
         code = self.random.choice(latest)
-        if self.random.random() < 0.12:
+        if self.random.random() < 0.2:
             self._forged(code)
             return
         said = decoded(code)
@@ -196,13 +196,12 @@ class People:
 
     def _forged(self, code: str) -> None:
         way = self.random.randrange(6)
-        middle = len(code) // 2
         forged = (
-            code[:-2] + ("AA" if code[-2:] != "AA" else "BB"),
+            with_another_mac(code),
             code + "=",
             f" {code}",
             code.upper(),
-            code[:middle] + ("A" if code[middle] != "A" else "B") + code[middle + 1 :],
+            of_somebody_else(code),
             code + "A",
         )[way]
         answer = self.world.call("POST", "/v1/decisions", {"token": forged, "verdict": "approve"}, None)
@@ -378,7 +377,8 @@ class People:
         found = set() if life is None else set(life.barred)
         found |= {to for _, to in self.world.witness.delegated} | set(self.stood_in)
         found |= {one for rules in self.world.rules for one in rules.may_decide(gate, escalated=True)}
-        return [*sorted(found & set(life.barred) if life else ()), *sorted(found), "deputy"]
+        barred = sorted(life.barred) if life is not None else []
+        return barred if barred and self.random.random() < 0.5 else [*sorted(found), "deputy"]
 
     def _asker_or_anybody(self, launch: Asked) -> str:
         return launch.who if self.random.random() < 0.9 else self.random.choice(self._everybody())
@@ -417,6 +417,3 @@ def as_body(body: Any) -> bytes:
     if body is None:
         return b""
     return body.encode() if isinstance(body, str) else json.dumps(body).encode()
-
-
-__all__ = ["ROBOT", "Asked", "People", "as_body"]

@@ -78,7 +78,7 @@ escalate_to = "lead"
 title = "Team lead"
 quorum = 1
 reject_quorum = 1
-valid_for = "2d"
+valid_for = "8h"
 remind_every = "8h"
 escalate_after = "1d"
 escalate_to = "operators"
@@ -91,7 +91,7 @@ login = true
 [calm]
 title = "Calm"
 kind = "timer"
-wait = "20m"
+wait = "2h"
 
 [audit]
 title = "Audit"

@@ -35,7 +35,7 @@ TOLD = {
 CODE = re.compile(r"gng_[A-Za-z0-9_-]+")
 SKEW = timedelta(minutes=21)
 """Two clocks that are ten minutes wrong, and the step between them."""
-VALID_FOR = timedelta(days=2)
+VALID_FOR = timedelta(hours=8)
 ASKED_WITHIN = timedelta(hours=12)
 
 
@@ -150,6 +150,8 @@ class Witness:
                 self.committed[f"{id_}-{one['seq']}"] = one
                 self._happened(kind, id_, one)
             self._seq[key] = last + len(new)
+            if kind == "launch" and any(one["data"].get("verdict") == "reject" for one in new):
+                self._rejected(self.lives[id_])
             if "gng_" in after["history"]["S"]:
                 self.must(False, f"a code is stored in {key}")
         if kind == "launch":
@@ -260,6 +262,14 @@ class Witness:
         )
         (gate.yes if verdict == "approve" else gate.no)[seat] = Said(actor, digest, at)
 
+    def _rejected(self, life: Life) -> None:
+        """See, after somebody said no, that a gate which one no is enough for is closed by it."""
+        for name, gate in life.gates.items():
+            enough = gate.no and self.rules_of(life).reject_quorum_of(name) == 1
+            self.must(
+                not enough or gate.outcome is not None, f"{life.id}: {name} is open after {list(gate.no)}"
+            )
+
     def _lost(self, life: Life, name: str, gate: Gate, seat: str) -> bool:
         """Tell whether what somebody said before may have become void: their right was gone, or it is long ago."""
         del life, name
@@ -277,6 +287,9 @@ class Witness:
         gate.closed_at, gate.outcome, gate.passed = at, data["outcome"], data.get("passed")
         if data["gate"] == "review" and gate.outcome in ("go", "no_go"):
             life.reviewed = True
+        if gate.kind == "timer" and gate.outcome == "go":
+            come = gate.goes_at is not None and gate.goes_at <= self.time + SKEW
+            self.must(come, f"{life.id}: {data['gate']} goes before its time, {gate.goes_at}")
         if gate.outcome == "go" and gate.passed is None:
             quorum = self.rules_of(life).quorum_of(data["gate"])
             self.must(len(gate.yes) >= quorum, f"{life.id}: {data['gate']} is GO by {list(gate.yes)}")
@@ -459,6 +472,29 @@ def decoded(code: str) -> Code:
     """Return what stands in a code."""
     body = code.removeprefix("gng_")
     return msgspec.msgpack.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))[:-32], type=Code)
+
+
+def with_another_mac(code: str) -> str:
+    """Return a code in canonical form with a MAC that no key made."""
+    said, sign = _parts(code)
+    return _written(said, bytes([sign[0] ^ 1]) + sign[1:])
+
+
+def of_somebody_else(code: str) -> str:
+    """Return a code in canonical form for another than whom its MAC was made for."""
+    said, sign = _parts(code)
+    said[6] = "lead" if said[6] != "lead" else "lead2"
+    return _written(said, sign)
+
+
+def _parts(code: str) -> tuple[list[Any], bytes]:
+    body = code.removeprefix("gng_")
+    raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    return msgspec.msgpack.decode(raw[:-32], type=list[Any]), raw[-32:]
+
+
+def _written(said: list[Any], sign: bytes) -> str:
+    return "gng_" + base64.urlsafe_b64encode(msgspec.msgpack.encode(said) + sign).rstrip(b"=").decode()
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,13 @@ class World:
     `files` are a policy of `rules.known()`: who may what under it is held against what gonogo does.
     """
 
-    def __init__(self, seed: int, files: Mapping[str, str], rate: float = 0.03) -> None:
+    def __init__(
+        self,
+        seed: int,
+        files: Mapping[str, str],
+        rate: float = 0.03,
+        outside: Callable[..., Any] = Outside,
+    ) -> None:
         self.seed = seed
         self.random = random.Random(seed)  # noqa: S311 - a seed, so that it runs again
         self.chance = Chance(self.random, rate)
@@ -143,7 +149,7 @@ class World:
             if one[0].digest == digest_of(files)
         )
         self.witness = Witness(rules.known(), self.rules[0])
-        self.outside: Outside = Outside(files, self.chance, lambda: self.time)
+        self.outside: Any = outside(files, self.chance, lambda: self.time)
         self.people = People(self)
         self.queues = [Queue(*one) for one in _wiring()]
         self.skews = {
@@ -405,7 +411,9 @@ class World:
 
     def _stored(self, record: Mapping[str, Any]) -> None:
         change = record["dynamodb"]
-        self.witness.wrote(change["Keys"]["pk"]["S"], change.get("OldImage"), change["NewImage"])
+        key = change["Keys"]["pk"]["S"]
+        if change["Keys"]["sk"]["S"] == key.partition("#")[0]:
+            self.witness.wrote(key, change.get("OldImage"), change["NewImage"])
 
     def _published(self, event: dict[str, Any]) -> None:
         known = self.heard.setdefault(event["id"], event)
@@ -430,9 +438,12 @@ class World:
         if queue.function == "anchor":
             return event  # what has no hash, or not its own, is put aside: see test_anchor.py
         if roll < 0.1:
-            return {**event, "dataschema": event["dataschema"] + "1", "newer": {"field": 1}}
+            data = {**event["data"], "newer": {"field": 1}}
+            return {**event, "dataschema": event["dataschema"] + "1", "newer": 1, "data": data}
         if roll < 0.15:
-            return {key: value for key, value in event.items() if key not in ("data", "hash", "prevhash")}
+            return {
+                key: value for key, value in event.items() if key not in ("dataschema", "hash", "prevhash")
+            }
         return event
 
     def _put(self, envelope: Mapping[str, Any], *, ours: bool) -> None:
