@@ -142,8 +142,7 @@ def test_a_dead_host_is_called_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
         for channel, way in one.channels.items()
         if channel == "webhook"
     )
-    assert calls["webhook"] <= 60
-    assert calls["webhook"] < tries, "no call was spared, so this tells nothing"
+    assert calls["webhook"] < tries * 2 / 3
 
 
 def given_up(road: Road, monkeypatch: pytest.MonkeyPatch) -> Told:
