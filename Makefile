@@ -67,12 +67,12 @@ nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in 
 	@$(install) test
 	@GONOGO_STEPS=$(STEPS) GONOGO_LIVES=$(LIVES) $(pytest) tests/core/test_machine.py tests/service/test_ledger.py
 
-.PHONY: soak
 .PHONY: planted
 planted: ## Plant bugs in a copy of the code, one by one, and count the simulated worlds that find them
 	@$(install) test
 	@exec $(BIN)/python -m tests.simulation.planted
 
+.PHONY: soak
 soak: ## Try at length: hostile input, faults in pairs, worlds, restores, 64 at once, roles that lack something (FORGED= GENERATED= PAIRS= SEEDS= AWS_SEEDS= RESTORES= ROUNDS= REMOVALS=)
 	@$(install) test
 	@GONOGO_PAIRS="$(PAIRS)" GONOGO_SEEDS="$(SEEDS)" GONOGO_AWS_SEEDS="$(AWS_SEEDS)" GONOGO_WORLD_STEPS=400 GONOGO_AWS_WORLD_STEPS=400 GONOGO_RESTORES="$(RESTORES)" GONOGO_FORGED="$(FORGED)" GONOGO_FIELDS=all GONOGO_TEXTS=all GONOGO_GENERATED="$(GENERATED)" GONOGO_ROUNDS="$(ROUNDS)" GONOGO_REMOVALS="$(REMOVALS)" $(pytest) tests/hostile tests/contract/test_one_winner.py tests/service/test_faults.py tests/simulation tests/package/test_removed.py

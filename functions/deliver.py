@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -48,9 +48,14 @@ class Data(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token: str | None = None
 
 
+TIME = timedelta(seconds=100)
+"""After which no post of a batch is begun: the last may take ten seconds, and Lambda ends it all after 150."""
+
+
 def handle(event: dict[str, Any]) -> dict[str, Any]:
     """Post the webhooks that a batch of messages calls for."""
-    return messages.each(event, lambda message: notify.tell(gonogo(), messages.cue(message), "webhook", send))
+    until = gonogo().now() + TIME
+    return messages.each(event, lambda one: notify.tell(gonogo(), messages.cue(one), "webhook", send, until))
 
 
 def send(notice: Notice) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from functions import mails, messages
@@ -10,10 +11,14 @@ from gonogo.core.errors import RefusedError
 from gonogo.service import notify
 from gonogo.service.notify import Notice
 
+TIME = timedelta(seconds=30)
+"""After which no mail of a batch is begun: the last may take ten seconds, and Lambda ends it all after sixty."""
+
 
 def handle(event: dict[str, Any]) -> dict[str, Any]:
     """Send the mails that a batch of messages calls for."""
-    return messages.each(event, lambda message: notify.tell(gonogo(), messages.cue(message), "mail", send))
+    until = gonogo().now() + TIME
+    return messages.each(event, lambda one: notify.tell(gonogo(), messages.cue(one), "mail", send, until))
 
 
 def send(notice: Notice) -> None:

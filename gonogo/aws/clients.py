@@ -54,9 +54,16 @@ FULL = frozenset(
 """Codes that come as a server's fault, and yet mean no: nothing was made (EC2 API, "Error codes")."""
 
 
-def client(service: str, region: str) -> Any:
-    """Return a boto3 client; it costs tens to hundreds of milliseconds, so make it when first needed."""
-    return _made(service, region)
+READ, TRIES = 20, 3
+"""Seconds to wait for an answer, and how often to ask."""
+
+
+def client(service: str, region: str, *, read: int = READ, tries: int = TRIES) -> Any:
+    """Return a boto3 client; it costs tens to hundreds of milliseconds, so make it when first needed.
+
+    It waits `read` seconds for an answer, and asks `tries` times in all.
+    """
+    return _made(service, region, read, tries)
 
 
 def assumed(service: str, region: str, credentials: Mapping[str, Any]) -> Any:
@@ -64,6 +71,8 @@ def assumed(service: str, region: str, credentials: Mapping[str, Any]) -> Any:
     return _made(
         service,
         region,
+        READ,
+        TRIES,
         aws_access_key_id=credentials["AccessKeyId"],
         aws_secret_access_key=credentials["SecretAccessKey"],
         aws_session_token=credentials["SessionToken"],
@@ -78,14 +87,14 @@ def user_agent() -> str:
     return f"gonogo/{__version__} Botocore/{botocore}"
 
 
-def _made(service: str, region: str, **more: str) -> Any:
+def _made(service: str, region: str, read: int, tries: int, **more: str) -> Any:
     import boto3
     from botocore.config import Config
 
     config = Config(
         connect_timeout=3,
-        read_timeout=20,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        read_timeout=read,
+        retries={"mode": "standard", "total_max_attempts": tries},
         user_agent=user_agent(),
     )
     make: Any = boto3.client

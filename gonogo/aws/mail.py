@@ -13,6 +13,10 @@ _OF_THE_MESSAGE = frozenset({"BadRequestException", "ParamValidation"})
 of an account or a sender that somebody is about to mend."""
 
 
+READ = 7
+"""Seconds to wait for an answer, once: a notice is tried again by itself, and others wait behind it."""
+
+
 class Ses:
     """`ports.Mailer` on SES v2. No configuration set is named, so no link is rewritten for tracking."""
 
@@ -22,7 +26,7 @@ class Ses:
 
     @cached_property
     def _ses(self) -> Any:
-        return client("sesv2", self._region)
+        return client("sesv2", self._region, read=READ, tries=1)
 
     def send(self, to: str, raw: bytes) -> None:
         """Send one message to one address; a refusal that is not of this message passes once it is mended."""

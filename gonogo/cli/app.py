@@ -50,7 +50,7 @@ app = typer.Typer(
 auditing = typer.Typer(no_args_is_help=True, help="Verify that a history is as it was written.")
 notices = typer.Typer(
     cls=deliveries.Listing,
-    help="List notices, of a launch or those that could not be sent; or have them sent again.",
+    help="List notices, of a LAUNCH or else those that could not be sent; or have them sent again.",
 )
 policy = typer.Typer(no_args_is_help=True, help="Check, test, replay, publish, propose and show the policy.")
 

@@ -76,7 +76,7 @@ def redeliver(
     all_failed: Annotated[bool, typer.Option("--all-failed", help="All that were given up.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Have notices sent again that were given up, or wait for their next try; it happens within moments."""
+    """Have notices sent again that were given up, or wait for their next try: at once, where the receiver answers."""
     if (delivery_id is None) != all_failed:
         raise typer.BadParameter("say the ID of a notice, or --all-failed")
     refused = 0

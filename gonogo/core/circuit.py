@@ -8,8 +8,10 @@ import msgspec
 
 PATIENCE = 3
 """How many calls in a row may go unanswered before the host is left alone."""
-FIRST, LONGEST = timedelta(minutes=1), timedelta(minutes=30)
-"""How long it is left alone: twice as long each time that it does not answer the one call in between."""
+FIRST, LONGEST = timedelta(minutes=1), timedelta(minutes=5)
+"""How long it is left alone: twice as long each time that it does not answer the one call in between.
+
+Not for longer, so that what somebody wants sent again when the host is back goes out soon."""
 
 
 class Circuit(msgspec.Struct, frozen=True):

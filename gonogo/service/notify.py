@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import msgspec
@@ -57,6 +57,7 @@ class Cue(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
 
 
+NO_END = datetime.max.replace(tzinfo=UTC)
 Send = Callable[[Notice], None]
 """Sends one notice over one channel; raises RefusedError or LaterError."""
 
@@ -71,8 +72,11 @@ ABOUT_THE_LAUNCH: dict[str, Topic] = {
 """What is told to whoever asked, and as what."""
 
 
-def tell(outside: Outside, cue: Cue, channel: Channel, send: Send) -> None:
+def tell(outside: Outside, cue: Cue, channel: Channel, send: Send, until: datetime = NO_END) -> None:
     """Send over one channel what the cue is about. The cue is trusted for nothing but the id and the place.
+
+    After `until` nothing more is sent: a notice that is made then is sent when its alarm rings. So whoever has
+    little time loses none, however long each before it took.
 
     Raises:
         LaterError: something that must be read first could not be; the cue must come again. That a notice
@@ -82,7 +86,7 @@ def tell(outside: Outside, cue: Cue, channel: Channel, send: Send) -> None:
         delivery = outside.items.get(Delivery, cue.subject)
         about = _about(outside, delivery) if delivery else None
         if delivery is not None and about is not None:
-            _send(outside, _Telling(about, cache(outside.policies.current), channel, send), delivery)
+            _send(outside, _Telling(about, cache(outside.policies.current), channel, send, until), delivery)
         return
     item: Launch | Delegation | None
     if cue.type == events.ApproverDelegated.type:
@@ -94,7 +98,7 @@ def tell(outside: Outside, cue: Cue, channel: Channel, send: Send) -> None:
     happened = next((one for one in item.history if one.seq == cue.seq), None)
     if happened is None or happened.type != cue.type:
         return
-    telling = _Telling(item, cache(outside.policies.current), channel, send)
+    telling = _Telling(item, cache(outside.policies.current), channel, send, until)
     if isinstance(item, Delegation):
         _tell_of_delegation(outside, telling, item, happened)
     else:
@@ -152,6 +156,7 @@ class _Telling(msgspec.Struct, frozen=True):
     in_force: Callable[[], Bundle]
     channel: Channel
     send: Send
+    until: datetime
     known: dict[str, asking.Places] = msgspec.field(default_factory=dict)
 
     @property
@@ -323,7 +328,7 @@ def _tell_of_delegation(outside: Outside, telling: _Telling, delegation: Delegat
         page = outside.items.feed(Waiting, f"inbox#{said.actor.key}", cursor=cursor, limit=PAGE)
         launches = outside.items.get_many(Launch, sorted({one.launch for one in page.items}))
         for launch in launches.values():
-            about = _Telling(launch, telling.in_force, telling.channel, telling.send)
+            about = _Telling(launch, telling.in_force, telling.channel, telling.send, telling.until)
             _ask(outside, about, only=said.to)
         cursor = page.cursor
         if cursor is None:
@@ -355,7 +360,7 @@ def _tell(
         round=gate.round if gate and topic in ASKING else 0,
         event=happened.seq if happened else 0,
     )
-    mine = deliveries.sendable(delivery, channel, now)
+    mine = now < telling.until and deliveries.sendable(delivery, channel, now)
     if mine:
         delivery = deliveries.claimed(delivery, channel, now).changed(version=1)
     try:
@@ -382,7 +387,7 @@ def _send(outside: Outside, telling: _Telling, delivery: Delivery) -> None:
         if not still:
             taken = False
             return deliveries.closed(this, now)
-        taken = deliveries.sendable(this, telling.channel, now)
+        taken = now < telling.until and deliveries.sendable(this, telling.channel, now)
         return deliveries.claimed(this, telling.channel, now) if taken else this
 
     delivery = saving.change(outside.items, delivery, command)

@@ -151,6 +151,23 @@ def test_it_waits_as_long_as_it_is_told_but_not_for_ever():
     assert pauses == [3.0, 10.0, 2.0]
 
 
+def test_a_limit_that_lasts_is_told_at_once_and_a_short_one_waited_for():
+    """Whoever is told to wait an hour must hear that, and not have it tried four times in between."""
+    too_many = {
+        "type": "urn:gonogo:problem:too-many",
+        "title": "Too many at once",
+        "detail": "Try again in 3600 s.",
+    }
+    short, long = (
+        httpx.Response(429, headers={"Retry-After": text}, json=too_many) for text in ("10", "3600")
+    )
+    gonogo, there, pauses = client({"GET /v1/policy": [short, long, {"bundle": "b"}]})
+    with pytest.raises(ProblemError, match="3600 s") as raised:
+        gonogo.policy()
+    assert (raised.value.status, raised.value.type) == (429, "urn:gonogo:problem:too-many")
+    assert (len(there.asked), pauses) == (2, [10.0])
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 500])
 def test_a_definite_no_is_not_repeated(status):
     """Asking again would change nothing but the load."""

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cfnlint.api import ManualArgs, lint_file  # type: ignore[import-untyped]
 
+from functions import deliver
+from functions import notify as by_mail
 from functions.headers import SECURITY_HEADERS
+from gonogo import webhook
+from gonogo.aws import mail
 from gonogo.core import event as events
 from gonogo.service import notify
 from infra.package import PROJECT
@@ -153,6 +158,18 @@ def test_every_queue_gives_its_function_time_and_tries(template: dict[str, Any],
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"] + waits
     assert queue["RedrivePolicy"]["maxReceiveCount"] >= 5
     assert att(queue["RedrivePolicy"]["deadLetterTargetArn"]) in of_type(template, "AWS::SQS::Queue")
+
+
+@pytest.mark.parametrize(
+    ("function", "time", "longest"),
+    [("Notify", by_mail.TIME, 3 + mail.READ), ("Deliver", deliver.TIME, webhook.DEADLINE)],
+)
+def test_whoever_tells_has_stopped_before_lambda_stops_it(
+    template: dict[str, Any], function: str, time: timedelta, longest: float
+) -> None:
+    """A batch that Lambda ends comes again whole, and after five times never."""
+    timeout = template["Resources"][function]["Properties"]["Timeout"]
+    assert time.total_seconds() + longest + 10 < timeout
 
 
 def test_every_queue_is_encrypted_and_has_dead_letters_or_holds_them(template: dict[str, Any]) -> None:
