@@ -20,6 +20,7 @@ from gonogo.core import (
     glass,
     instance,
     life,
+    usage,
     watch,
 )
 from gonogo.core.event import InstanceUnapproved
@@ -27,6 +28,7 @@ from gonogo.core.gates import Gate
 from gonogo.core.item import Item
 from gonogo.core.launch import Launch
 from gonogo.core.plan import Account, Place, Question
+from gonogo.core.usage import Sight
 from gonogo.core.window import Window
 from tests.core.builders import (
     AT,
@@ -429,6 +431,34 @@ def machine() -> Iterator[Step]:
     yield "gone", this
 
 
+def days() -> Iterator[Step]:
+    """Two days of an instance: records, a correction, and what the next day is told."""
+    owner = approve(launch(gate(), asks=question(on_behalf_of=BOSS)), LEAD)
+    one = instance.first_seen(
+        id="i-1", launch=owner, instance_type="t3.micro", hourly=Decimal("0.0104"), at=AT, image="ami-1"
+    )
+    this = usage.opened(instance.metered(one, owner), "2026-11-02", 60, AT)
+    yield "opened", this
+    this = usage.seen(this, [usage.look(AT, "running", AT + MINUTE)], AT + MINUTE)
+    yield "a look found it running", this
+    this = usage.seen(this, [Sight(AT + SECOND, "running", "event")], AT + 2 * MINUTE)
+    yield "an event says since when", this
+    this = usage.seen(this, [Sight(AT + 11 * SECOND, "stopped", "event")], AT + 3 * MINUTE)
+    yield "it stopped soon, and costs a minute", this
+    this = usage.seen(this, [Sight(AT + HOUR, "running", "event")], AT + HOUR)
+    yield "it runs again", this
+    night = usage.opened(this.facts, "2026-11-03", 60, AT + DAY)
+    yield "the next day", night
+    night = usage.carried(night, this.leaves, this.version, AT + DAY)
+    yield "is told that it runs", night
+    this = usage.handed_on(this, this.leaves, AT + DAY)
+    yield "the first day knows that it was told", this
+    this = usage.seen(this, [usage.vanished(AT + 2 * HOUR)], AT + DAY)
+    yield "it was gone by then", this
+    this = usage.seen(this, usage.refuted(this, Sight(AT + DAY, "running", "event")), AT + DAY)
+    yield "which was not true", this
+
+
 def places() -> Iterator[Step]:
     """A place that is looked over, and what is found there that nobody approved."""
     place = Place("us-east-1", ACCOUNT)
@@ -477,5 +507,6 @@ STORIES: Mapping[str, Story] = {
     "notices": notices,
     "money": money,
     "machine": machine,
+    "days": days,
     "places": places,
 }
