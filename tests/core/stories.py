@@ -254,6 +254,45 @@ def refused() -> Iterator[Step]:
     yield "it runs with a part", this
 
 
+def rejected() -> Iterator[Step]:
+    """One of two who are asked at once says no."""
+    this = launch(gate(), gate("finance", LEAD3), gate("ops", OPS, stage=2), review())
+    this = reject(this, LEAD2, at=AT + HOUR)
+    yield "no", this
+
+
+def another_choice() -> Iterator[Step]:
+    """The second choice is what was to be had."""
+    this = attempts.claim(launch(asks=question(choices=1)), at=AT)
+    this = attempts.refused(this, code="Full", message="None left.", full=True, at=AT + MINUTE)
+    yield "the second is tried", this
+    yield "and made", attempts.record_started(this, resources=("i-1",), at=AT + HOUR)
+
+
+def long() -> Iterator[Step]:
+    """So much was told that the opening of a gate, and a wish, leave the history: they are told anew."""
+    this = launch(gate(), gate("finance", BOSS, quorum=2))
+    at = AT
+    for _ in range(31):
+        at += MINUTE
+        this = revoke(decide(this, BOSS, "finance", at=at), BOSS, "finance", at=at)
+    yield "sixty changes of mind", only(this, "gate.opened")
+    runs = life.change(attempted(), wanted="stop", actor=OPS, at=AT + HOUR)
+    for day in range(64):
+        runs = life.extend(runs, until=AT + (40 + day) * DAY, actor=DEV, at=AT + 2 * HOUR)
+    yield "extended for ever, and still to be stopped", only(runs, "launch.change_requested")
+
+
+def only(this: Launch, kind: str) -> Launch:
+    """Return the launch with what was told of one kind alone."""
+    return this.changed(history=tuple(one for one in this.history if one.type == kind))
+
+
+def attempted() -> Launch:
+    """Return a launch that has just started."""
+    return attempts.record_started(attempts.claim(launch(id="l-2"), at=AT), resources=("i-1",), at=AT)
+
+
 def ended() -> Iterator[Step]:
     """Ends before there is anything: cancelled, too late, made of nothing."""
     yield (
@@ -500,6 +539,9 @@ STORIES: Mapping[str, Story] = {
     "changed-minds": changed_minds,
     "amended": amended,
     "refused": refused,
+    "rejected": rejected,
+    "another-choice": another_choice,
+    "long": long,
     "ended": ended,
     "systems": systems,
     "broken-glass": broken_glass,
