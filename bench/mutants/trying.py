@@ -24,7 +24,7 @@ from mutmut.state import state
 
 Outcome = Literal["killed", "survived", "timeout", "untested"]
 KILLED, TIMEOUT = 1, 24
-SLOW = 0.3
+SLOW = 1.5
 """A test of so many CPU seconds runs after all others."""
 MEMORY = 4 << 30
 

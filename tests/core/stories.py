@@ -417,6 +417,20 @@ def notices() -> Iterator[Step]:
     yield "decided while it is sent", delivery.closed(waits, at + SECOND)
 
 
+def told_of_a_delegation() -> Iterator[Step]:
+    """A notice that is of no launch."""
+    yield (
+        "new",
+        delivery.new(
+            launch="", topic="delegated", actor=BOSS, channels=("webhook",), at=AT, event=4, delegation="o-1"
+        ),
+    )
+    yield (
+        "over no channel",
+        delivery.new(launch="l-1", topic="closed", actor=BOSS, channels=(), at=AT, event=4),
+    )
+
+
 def money() -> Iterator[Step]:
     """A month of a cost center."""
     this: budget.Ledger = budget.opened("4711", "2026-11", AT)
@@ -547,6 +561,7 @@ STORIES: Mapping[str, Story] = {
     "broken-glass": broken_glass,
     "away": away,
     "notices": notices,
+    "told-of-a-delegation": told_of_a_delegation,
     "money": money,
     "machine": machine,
     "days": days,
