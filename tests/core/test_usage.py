@@ -420,7 +420,7 @@ def test_what_costs_nothing_is_recorded_all_the_same():
         (True, "running", ["before-now reconciled"], True, False),
     ],
 )
-def test_of_one_second_that_counts_first_which_can_be(
+def test_a_second_in_which_much_happens_is_told_alike_in_every_order(
     ran: bool,  # noqa: FBT001 - a table
     states: str,
     ended: list[str],
