@@ -93,7 +93,7 @@ def main() -> int:
         one.name: found.get(one.name) or known[one.name] for one in mutants if one.name in {**known, **found}
     }
     results.write_bytes(msgspec.json.encode(known))
-    alive = [one for one in chosen if found[one.name].outcome in ("survived", "untested")]
+    alive = [one for one in chosen if one.name in found and found[one.name].outcome not in NOTICED]
     explained = explanations(RECORD.read_text())
     strangers = [one for one in alive if not is_explained(one, explained)]
     for one in strangers:
