@@ -22,6 +22,7 @@ from tests.core.agreed import GOLDEN, assert_agreed
 from tests.core.builders import (
     BOSS,
     DEV,
+    FINANCE,
     LEAD,
     LEAD2,
     OPS,
@@ -100,6 +101,9 @@ forbid (principal == Person::"http://gonogo.local#night", action == Action::"app
 permit (principal in Group::"bosses", action == Action::"act_for", resource in Group::"developers");
 @id("not for night")
 forbid (principal, action == Action::"act_for", resource == Person::"http://gonogo.local#night");
+@id("anybody delegates for developers")
+permit (principal, action == Action::"delegate", resource in Group::"developers");
+@id("anybody speaks for finance") permit (principal, action == Action::"act_for", resource in Group::"finance");
 @id("boss breaks") @gate("late") @tell("leads")
 permit (principal in Group::"bosses", action == Action::"break_glass", resource == Template::"web-small");
 @id("bot asks") @gate("lead")
@@ -224,6 +228,7 @@ CASES: Mapping[str, Callable[[], object]] = {
     "boss asks for ops": ask(BOSS, on_behalf_of=OPS),
     "boss asks for nobody": ask(BOSS, on_behalf_of=NOBODY),
     "stranger asks for dev by a group": ask(STRANGER, "web-small", "bosses", on_behalf_of=DEV),
+    "stranger asks for finance": ask(STRANGER, "web-small", "developers", on_behalf_of=FINANCE),
     "ops asks for dev": ask(OPS, on_behalf_of=DEV),
     "within the budget": ask(DEV, budget=standing("90")),
     "over the budget": ask(DEV, budget=standing("90.01")),
@@ -290,7 +295,15 @@ CASES: Mapping[str, Callable[[], object]] = {
     "members of none": lambda: policy.members(everything(), "none"),
     **{
         f"{who.subject} says who decides for {whom.subject}": delegates(who, whom)
-        for who, whom in ((DEV, DEV), (DEV, LEAD), (OPS, LEAD), (OPS, STRANGER), (STRANGER, STRANGER))
+        for who, whom in (
+            (DEV, DEV),
+            (DEV, LEAD),
+            (OPS, LEAD),
+            (OPS, STRANGER),
+            (STRANGER, STRANGER),
+            (STRANGER, DEV),
+            (STRANGER, LEAD),
+        )
     },
     **{f"{who.subject} launches directly": directly(who) for who in (DEV, OPS, STRANGER)},
     "ops launches a policy directly": directly(OPS, "policy"),
