@@ -173,8 +173,8 @@ def changed_minds() -> Iterator[Step]:
     """Decisions that are taken back, and gates that open again before the launch."""
     this = launch(gate(quorum=2, valid_for="2d"), gate("finance", LEAD3, BOSS, stage=2))
     this = approve(this, LEAD)
-    this = revoke(this, LEAD, at=AT + HOUR)
-    yield "said and taken back", this
+    this = commands.revoke(this, gate="lead", actor=LEAD, channel="link", at=AT + HOUR)
+    yield "said, and taken back by a link", this
     this = approve(approve(this, LEAD, at=AT + HOUR), LEAD2, at=AT + 2 * HOUR)
     yield "the first stage is GO", this
     this = revoke(this, LEAD2, at=AT + 3 * HOUR)

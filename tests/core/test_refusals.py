@@ -128,6 +128,7 @@ REFUSALS: Mapping[str, Callable[[], object]] = {
     ),
     "taken back without a decision": lambda: revoke(launch(gate()), LEAD),
     "taken back when cleared": lambda: revoke(cleared(), LEAD),
+    "taken back when it runs": lambda: revoke(running(), LEAD),
     "taken back when a review has closed": lambda: revoke(
         approve(started(review(), asks=question(break_glass=True)), LEAD, "review"), LEAD, "review"
     ),
