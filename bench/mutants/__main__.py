@@ -63,6 +63,7 @@ TESTS = (
     ),
 )
 """The tests that may kill: not those that try at length what the others say shortly."""
+NOTICED = ("killed", "timeout")
 OUTCOMES = ("killed", "timeout", "survived", "untested")
 
 
@@ -84,7 +85,7 @@ def main() -> int:
         for one in mutants
         if one.name in sampled
         and any(fnmatch(f"{one.module}.{one.function}", pattern) for pattern in options.patterns)
-        and not (options.again and known.get(one.name, Tried("survived")).outcome in ("killed", "timeout"))
+        and not (options.again and (one.name not in known or known[one.name].outcome in NOTICED))
     ]
     chosen.sort(key=lambda one: first.get(one.module, len(first)))
     found = _tried(chosen, options, results, known)
@@ -92,14 +93,14 @@ def main() -> int:
         one.name: found.get(one.name) or known[one.name] for one in mutants if one.name in {**known, **found}
     }
     results.write_bytes(msgspec.json.encode(known))
-    alive = [one for one in chosen if found[one.name].outcome in ("survived", "untested")]
+    alive = [one for one in chosen if one.name in found and found[one.name].outcome not in NOTICED]
     explained = explanations(RECORD.read_text())
     strangers = [one for one in alive if not is_explained(one, explained)]
     for one in strangers:
         print(f"{one.name} {found[one.name].outcome}\n  - {one.before}\n  + {one.after}")
     rows = figures(mutants, known, explained)
     _show(rows)
-    if len(known) == len(mutants):
+    if options.record:
         RECORD.write_text(MADE_HERE.sub(lambda _: written(rows), RECORD.read_text()))
     return 1 if strangers else 0
 
@@ -108,6 +109,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.mutants", description=__doc__)
     parser.add_argument("patterns", nargs="*", default=["*"], help="of functions: `gates.*`, `token.read`")
     parser.add_argument("--again", action="store_true", help="only those that the last run did not kill")
+    parser.add_argument("--record", action="store_true", help="write the figures of all that is known")
     parser.add_argument("--every", type=int, default=1, help="only each so-manieth mutant of a module")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4, help="of CPU, of tests for each mutant")
@@ -124,7 +126,7 @@ def _tried(
 
     def tried(name: str, what: Tried) -> None:
         found[name] = what
-        if what.outcome not in ("killed", "timeout"):
+        if what.outcome not in NOTICED:
             print(f"{what.outcome}: {name}", flush=True)
         if len(found) % 100 == 0 or len(found) == len(chosen):
             counted = Counter(one.outcome for one in found.values())
@@ -165,26 +167,27 @@ def is_explained(mutant: Mutant, explained: dict[str, list[tuple[str, str]]]) ->
 def figures(
     mutants: Sequence[Mutant], known: dict[str, Tried], explained: dict[str, list[tuple[str, str]]]
 ) -> list[tuple[str, ...]]:
-    """Return a row for each module, and one for all: counts by outcome, and the share that some test killed."""
+    """Return a row for each module, and one for all: counts by outcome, and the share of the tried that is noticed."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for one in mutants:
-        if one.name in known:
-            outcome = known[one.name].outcome
-            for row in (one.module, "all"):
+        for row in (one.module, "all"):
+            counts[row]["mutants"] += 1
+            if one.name in known:
+                outcome = known[one.name].outcome
+                counts[row]["tried"] += 1
                 counts[row][outcome] += 1
                 counts[row]["explained"] += outcome == "survived" and is_explained(one, explained)
     return [
         (
             module,
-            str(sum(count[one] for one in OUTCOMES)),
-            *(str(count[one]) for one in (*OUTCOMES, "explained")),
-            f"{100 * (count['killed'] + count['timeout']) / sum(count[one] for one in OUTCOMES):.1f} %",
+            *(str(count[one]) for one in HEAD[1:-1]),
+            f"{100 * sum(count[one] for one in NOTICED) / count['tried']:.1f} %" if count["tried"] else "",
         )
         for module, count in sorted(counts.items(), key=lambda row: (row[0] == "all", row[0]))
     ]
 
 
-HEAD = ("module", "mutants", *OUTCOMES, "of these explained", "score")
+HEAD = ("module", "mutants", "tried", *OUTCOMES, "explained", "score")
 
 
 def written(rows: Sequence[tuple[str, ...]]) -> str:

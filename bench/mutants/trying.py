@@ -24,7 +24,7 @@ from mutmut.state import state
 
 Outcome = Literal["killed", "survived", "timeout", "untested"]
 KILLED, TIMEOUT = 1, 24
-SLOW = 0.3
+SLOW = 1.5
 """A test of so many CPU seconds runs after all others."""
 MEMORY = 4 << 30
 
@@ -170,10 +170,21 @@ def _fingerprint(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
+NEAR = {
+    "policy": ("test_judgements", "test_bundle"),
+    "attempts": ("test_launch", "test_refusals", "test_amend"),
+    "commands": ("test_launch", "test_refusals", "test_amend"),
+    "course": ("test_launch", "test_clock", "test_amend"),
+    "glass": ("test_break_glass",),
+    "life": ("test_launch", "test_refusals"),
+}
+"""Where a change of a module is likely to be seen, besides the tests of its name."""
+
+
 def tests_near(module: str) -> tuple[str, ...]:
-    """Return the files of tests in which a change of a module is likely to be seen."""
+    """Return the files of tests that are tried first."""
     subject = "bundle" if module.startswith("bundle") else module
-    return (f"test_{subject}", "test_stories", *(("test_bundle",) if module == "policy" else ()))
+    return (f"test_{subject}", "test_stories", *NEAR.get(module, ()))
 
 
 def nth_of_their_kind(nodes: Sequence[str]) -> list[int]:

@@ -329,8 +329,6 @@ def offer(
     _seat(launch, this, actor, eligible, delegated)
     launch.require(Command.OFFER)
     this.require_open(at)
-    if this.is_after:
-        raise GateNotOpenError(gate, "after the launch")
     _require_less(launch.question, question)
     made = Offer(gate=gate, actor=actor, question=question, digest=question.digest, at=at, comment=comment)
     known = next((one for one in launch.offers if one.actor == actor), None)

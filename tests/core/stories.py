@@ -20,6 +20,7 @@ from gonogo.core import (
     glass,
     instance,
     life,
+    usage,
     watch,
 )
 from gonogo.core.event import InstanceUnapproved
@@ -27,6 +28,7 @@ from gonogo.core.gates import Gate
 from gonogo.core.item import Item
 from gonogo.core.launch import Launch
 from gonogo.core.plan import Account, Place, Question
+from gonogo.core.usage import Sight
 from gonogo.core.window import Window
 from tests.core.builders import (
     AT,
@@ -171,8 +173,8 @@ def changed_minds() -> Iterator[Step]:
     """Decisions that are taken back, and gates that open again before the launch."""
     this = launch(gate(quorum=2, valid_for="2d"), gate("finance", LEAD3, BOSS, stage=2))
     this = approve(this, LEAD)
-    this = revoke(this, LEAD, at=AT + HOUR)
-    yield "said and taken back", this
+    this = commands.revoke(this, gate="lead", actor=LEAD, channel="link", at=AT + HOUR)
+    yield "said, and taken back by a link", this
     this = approve(approve(this, LEAD, at=AT + HOUR), LEAD2, at=AT + 2 * HOUR)
     yield "the first stage is GO", this
     this = revoke(this, LEAD2, at=AT + 3 * HOUR)
@@ -250,6 +252,45 @@ def refused() -> Iterator[Step]:
         at=AT + 2 * HOUR,
     )
     yield "it runs with a part", this
+
+
+def rejected() -> Iterator[Step]:
+    """One of two who are asked at once says no."""
+    this = launch(gate(), gate("finance", LEAD3), gate("ops", OPS, stage=2), review())
+    this = reject(this, LEAD2, at=AT + HOUR)
+    yield "no", this
+
+
+def another_choice() -> Iterator[Step]:
+    """The second choice is what was to be had."""
+    this = attempts.claim(launch(asks=question(choices=1)), at=AT)
+    this = attempts.refused(this, code="Full", message="None left.", full=True, at=AT + MINUTE)
+    yield "the second is tried", this
+    yield "and made", attempts.record_started(this, resources=("i-1",), at=AT + HOUR)
+
+
+def long() -> Iterator[Step]:
+    """So much was told that the opening of a gate, and a wish, leave the history: they are told anew."""
+    this = launch(gate(), gate("finance", BOSS, quorum=2))
+    at = AT
+    for _ in range(31):
+        at += MINUTE
+        this = revoke(decide(this, BOSS, "finance", at=at), BOSS, "finance", at=at)
+    yield "sixty changes of mind", only(this, "gate.opened")
+    runs = life.change(attempted(), wanted="stop", actor=OPS, at=AT + HOUR)
+    for day in range(64):
+        runs = life.extend(runs, until=AT + (40 + day) * DAY, actor=DEV, at=AT + 2 * HOUR)
+    yield "extended for ever, and still to be stopped", only(runs, "launch.change_requested")
+
+
+def only(this: Launch, kind: str) -> Launch:
+    """Return the launch with what was told of one kind alone."""
+    return this.changed(history=tuple(one for one in this.history if one.type == kind))
+
+
+def attempted() -> Launch:
+    """Return a launch that has just started."""
+    return attempts.record_started(attempts.claim(launch(id="l-2"), at=AT), resources=("i-1",), at=AT)
 
 
 def ended() -> Iterator[Step]:
@@ -376,6 +417,20 @@ def notices() -> Iterator[Step]:
     yield "decided while it is sent", delivery.closed(waits, at + SECOND)
 
 
+def told_of_a_delegation() -> Iterator[Step]:
+    """A notice that is of no launch."""
+    yield (
+        "new",
+        delivery.new(
+            launch="", topic="delegated", actor=BOSS, channels=("webhook",), at=AT, event=4, delegation="o-1"
+        ),
+    )
+    yield (
+        "over no channel",
+        delivery.new(launch="l-1", topic="closed", actor=BOSS, channels=(), at=AT, event=4),
+    )
+
+
 def money() -> Iterator[Step]:
     """A month of a cost center."""
     this: budget.Ledger = budget.opened("4711", "2026-11", AT)
@@ -429,6 +484,34 @@ def machine() -> Iterator[Step]:
     yield "gone", this
 
 
+def days() -> Iterator[Step]:
+    """Two days of an instance: records, a correction, and what the next day is told."""
+    owner = approve(launch(gate(), asks=question(on_behalf_of=BOSS)), LEAD)
+    one = instance.first_seen(
+        id="i-1", launch=owner, instance_type="t3.micro", hourly=Decimal("0.0104"), at=AT, image="ami-1"
+    )
+    this = usage.opened(instance.metered(one, owner), "2026-11-02", 60, AT)
+    yield "opened", this
+    this = usage.seen(this, [usage.look(AT, "running", AT + MINUTE)], AT + MINUTE)
+    yield "a look found it running", this
+    this = usage.seen(this, [Sight(AT + SECOND, "running", "event")], AT + 2 * MINUTE)
+    yield "an event says since when", this
+    this = usage.seen(this, [Sight(AT + 11 * SECOND, "stopped", "event")], AT + 3 * MINUTE)
+    yield "it stopped soon, and costs a minute", this
+    this = usage.seen(this, [Sight(AT + HOUR, "running", "event")], AT + HOUR)
+    yield "it runs again", this
+    night = usage.opened(this.facts, "2026-11-03", 60, AT + DAY)
+    yield "the next day", night
+    night = usage.carried(night, this.leaves, this.version, AT + DAY)
+    yield "is told that it runs", night
+    this = usage.handed_on(this, this.leaves, AT + DAY)
+    yield "the first day knows that it was told", this
+    this = usage.seen(this, [usage.vanished(AT + 2 * HOUR)], AT + DAY)
+    yield "it was gone by then", this
+    this = usage.seen(this, usage.refuted(this, Sight(AT + DAY, "running", "event")), AT + DAY)
+    yield "which was not true", this
+
+
 def places() -> Iterator[Step]:
     """A place that is looked over, and what is found there that nobody approved."""
     place = Place("us-east-1", ACCOUNT)
@@ -470,12 +553,17 @@ STORIES: Mapping[str, Story] = {
     "changed-minds": changed_minds,
     "amended": amended,
     "refused": refused,
+    "rejected": rejected,
+    "another-choice": another_choice,
+    "long": long,
     "ended": ended,
     "systems": systems,
     "broken-glass": broken_glass,
     "away": away,
     "notices": notices,
+    "told-of-a-delegation": told_of_a_delegation,
     "money": money,
     "machine": machine,
+    "days": days,
     "places": places,
 }

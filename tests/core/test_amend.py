@@ -383,3 +383,14 @@ def test_what_is_asked_already_is_not_asked_more():
     more = attempts.ask_more(this, gates=(gate(), gate("budget", FINANCE)), at=AT)
     assert approve(more, FINANCE, "budget").state is State.PENDING
     assert reject(more, FINANCE, "budget").state is State.REJECTED
+
+
+def test_an_offer_of_whoever_turned_out_to_own_it_is_no_go():
+    """Who owns the service that asks may offer by mistake; accepted, that must not count as somebody else's go."""
+    this = commands.offer(
+        asked(), gate="lead", actor=LEAD, question=ONE, comment=None, eligible=frozenset({LEAD}), at=AT
+    )
+    this = commands.accept(
+        this, digest=ONE.digest, gates=(gate(),), bundle="b", groups=(), actor=DEV, at=AT, owners=(LEAD,)
+    )
+    assert (this.state, this.gate("lead").decisions, this.promised) == (State.PENDING_APPROVAL, (), ())

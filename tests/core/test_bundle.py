@@ -227,6 +227,19 @@ def test_a_quorum_that_nobody_can_meet_is_refused():
     assert "'lead' asks for 2" in fault.detail
 
 
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (also('[scan]\ntitle = "Scan"\nkind = "hook"\nexpires_after = "1h"'), "quorum"),
+        (replaced("[lead]\n", "[lead]\nreject_quorum = 2\n"), "reject_quorum"),
+        (also('[scan]\ntitle = "Scan"\nkind = "timer"\nwait = "1h"\nreject_quorum = 2'), "kind"),
+    ],
+)
+def test_a_quorum_is_of_those_whom_the_gate_asks(change: Change, rule: str):
+    """Systems decide what systems are asked, people what people are; whoever mends it must know which are too few."""
+    assert rule in {found for _, found in rules(gates=change)}
+
+
 def test_a_gate_that_nobody_may_decide_is_refused():
     """A gate in gates.toml without a permit of approve is a gate without a key."""
     assert rules(gates=also('[audit]\ntitle = "Audit"')) == {("gates.toml", "quorum")}
@@ -882,7 +895,7 @@ def test_actors_are_read_back_as_they_were_written():
     for who in (LEAD, STRANGER, Actor("https://x/y", "a#b#c"), Actor("https://x", " ")):
         assert Actor.parse(who.key) == who
     for key in ("", "#", "x#", "#x", "x"):
-        with pytest.raises(ValueError, match="issuer#subject"):
+        with pytest.raises(ValueError, match=r"^an actor is written issuer#subject$"):
             Actor.parse(key)
 
 

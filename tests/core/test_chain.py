@@ -210,3 +210,27 @@ def test_a_restore_hides_nothing(wrong: str):
     else:
         kept_heads = [Head(kept.id, kept.seq, "0" * 64)]
     assert chain.verify(events, kept_heads).bad
+
+
+def test_each_fault_is_named_for_what_it_is():
+    """Whoever looks into a fault must know whether something is gone, was changed, or was put in."""
+    this = ended("i-1")
+    whole = exported(this)
+
+    def why(*events: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+        return [(one.subject, one.seq, one.why) for one in chain.verify(events).bad]
+
+    stranger = {**whole[0], "subject": "l-0", "seq": True}
+    assert why(stranger, *whole) == [("l-0", 0, "has no seq")]
+    twice = {**whole[1], "time": "2030-01-01T00:00:00Z"}
+    assert why(*whole, twice) == [(this.id, 2, "stands there twice, and not the same")]
+    assert why(whole[0], whole[2]) == [(this.id, 2, "is missing")]
+    assert why({**whole[0], "type": "launch.approved"}) == [(this.id, 1, "is not as it was written")]
+    plain = [event.cloud_event(this.id, msgspec.structs.replace(one, prev=None)) for one in this.history]
+    bare = msgspec.json.decode(msgspec.json.encode(plain))
+    assert why(*whole[:2], bare[2]) == [(this.id, 3, "does not carry the hash of the one before")]
+    assert why(bare[1], whole[2]) == [(this.id, 2, "is not the one that the next was written after")]
+    assert why(stranger, *whole, {**stranger, "seq": None}, twice) == [
+        ("l-0", 0, "has no seq"),
+        (this.id, 2, "stands there twice, and not the same"),
+    ]

@@ -184,3 +184,40 @@ def test_the_digest_is_of_the_question_alone():
     """The same question asked twice has the same digest: ids and times are not part of it."""
     assert question().digest == question().digest
     assert question().requester == DEV
+
+
+@pytest.mark.parametrize(
+    ("lease", "warn", "told"),
+    [
+        ("30d", None, 72 * 60),
+        ("10d", None, 24 * 60),
+        ("10h", None, 60),
+        ("1h", None, 15),
+        ("20m", None, 10),
+        ("never", None, 72 * 60),
+        ("30d", "7d", 7 * 24 * 60),
+        ("1h", "2h", 60),
+    ],
+)
+def test_people_are_warned_in_time(lease: str, warn: str | None, told: int):
+    """So many minutes ahead: a tenth of it, not less than a quarter of an hour, not more than three days or half."""
+    assert plan.warning(lease, warn) == timedelta(minutes=told)
+
+
+def test_each_start_costs_at_least_what_the_table_says():
+    """An engine that the table says nothing of bills what ran, and not a second more."""
+    table = PriceTable(version="1", currency="USD", hourly={}, minimum={"ec2": "60s"})
+    assert (table.least("ec2"), table.least("event")) == (60, 0)
+
+
+def test_a_plan_is_somewhere():
+    """Looked over in another account than it was launched in, it would never be found."""
+    account = plan.Account(
+        role=ROLE.format("launches"), observer=ROLE.format("looks"), external_id="gonogo-1"
+    )
+    made = msgspec.structs.replace(question().plan, account=account)
+    assert made.place == plan.Place("us-east-1", account)
+    assert (made.place.number, question().plan.place.number) == ("123456789012", None)
+
+
+ROLE = "arn:aws:iam::123456789012:role/{}"

@@ -86,6 +86,14 @@ def started(*gates: Any, **more: Any) -> Launch:
     return attempts.record_started(this, resources=("i-1",), at=AT)
 
 
+def accept(at: datetime) -> Launch:
+    """Return a launch that waits for an hour, with an offer accepted then."""
+    this = offer(launch(gate(), waits_until=AT + HOUR), question(lease="1d"))
+    return commands.accept(
+        this, digest=this.offers[0].digest, gates=(gate(),), bundle="b", groups=(), actor=DEV, at=at
+    )
+
+
 HELD = gate(valid_for="1d")
 
 REFUSALS: Mapping[str, Callable[[], object]] = {
@@ -120,6 +128,7 @@ REFUSALS: Mapping[str, Callable[[], object]] = {
     ),
     "taken back without a decision": lambda: revoke(launch(gate()), LEAD),
     "taken back when cleared": lambda: revoke(cleared(), LEAD),
+    "taken back when it runs": lambda: revoke(running(), LEAD),
     "taken back when a review has closed": lambda: revoke(
         approve(started(review(), asks=question(break_glass=True)), LEAD, "review"), LEAD, "review"
     ),
@@ -140,6 +149,10 @@ REFUSALS: Mapping[str, Callable[[], object]] = {
     "offered when cleared": lambda: offer(cleared(), question(lease="1d")),
     "accepted what nobody offered": lambda: commands.accept(
         launch(gate()), digest="0" * 64, gates=(gate(),), bundle="b", groups=(), actor=DEV, at=AT
+    ),
+    "accepted too late": lambda: accept(AT + HOUR),
+    "offered at a gate after the launch": lambda: offer(
+        launch(gate(), review()), question(lease="1d"), name="review"
     ),
     "a note at no gate": lambda: commands.note(
         attempts.claim(launch(), at=AT), gate="scan", actor=LEAD, text="1 %", eligible=frozenset(), at=AT
@@ -217,6 +230,7 @@ def test_each_refusal_says_why(case: str):
         lambda: decide(launch(gate(), waits_until=AT + HOUR), LEAD, at=AT + HOUR - SECOND),
         lambda: amend(launch(gate(), waits_until=AT + HOUR), AT + HOUR - SECOND),
         lambda: offer(launch(gate()), priced()),
+        lambda: accept(AT + HOUR - SECOND),
         lambda: offer(launch(gate(), asks=question(lease="never")), question(lease="30d")),
         lambda: extend(running(), SECOND),
         lambda: duration.parse("90s"),

@@ -217,3 +217,9 @@ def test_what_is_printed_is_the_table():
     assert {row.count("|") for row in rows} == {len(State) + 3}
     claim = next(row for row in rows if row.startswith("| `claim`"))
     assert claim == "| `claim` | the launcher | - | LAUNCHING |" + " - |" * 8
+    cancel = next(row for row in rows if row.startswith("| `cancel`"))
+    assert cancel == "| `cancel` | whoever asked | CANCELLED | CANCELLED | - | - | - | - | - | - | · | - |"
+    assert states.cell(Command.TICK, State.PENDING) == "stays or EXPIRED"
+    assert states.cell(Command.TICK, State.FAILED) == "changes nothing"
+    assert states.cell(Command.TICK, State.RUNNING) == "stays"
+    assert states.cell(Command.CLAIM, State.RUNNING) == "refused"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -347,3 +348,89 @@ def test_whatever_the_order_the_records_are_the_intervals(
         ran = (DAWN + DAY - since) // SECOND
         expected, cost = expected + ran, cost + usage.cost(HOURLY, ran)
     assert (day.seconds, day.cost) == (expected, cost)
+
+
+# What is easily overlooked
+
+
+@pytest.fixture
+def _in_vienna(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put this machine into another time zone than Lambda's."""
+    monkeypatch.setenv("TZ", "Europe/Vienna")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_in_vienna")
+def test_a_laptop_in_vienna_bills_as_lambda_does():
+    """Ids are made of times: told in another zone, a second of usage would have two records."""
+    begin = datetime(2026, 11, 25, 0, 30, 0, 5, tzinfo=timezone(HOUR))
+    assert usage.to_the_second(begin).isoformat() == "2026-11-24T23:30:00+00:00"
+    assert usage.day_of(begin) == "2026-11-24"
+    assert new().at.isoformat() == "2026-11-25T00:00:00+00:00"
+    assert usage.vanished(begin).at.isoformat() == "2026-11-24T23:30:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("sight", "other", "refuted"),
+    [
+        (event(DAWN + HOUR, "running"), usage.vanished(DAWN), True),
+        (event(DAWN + HOUR, "stopped"), usage.vanished(DAWN), True),
+        (event(DAWN, "running"), usage.vanished(DAWN), False),
+        (usage.look(DAWN + HOUR, "running", DAWN + HOUR), usage.vanished(DAWN), True),
+        (usage.vanished(DAWN + HOUR), usage.vanished(DAWN), False),
+        (Sight(DAWN + HOUR, "running", "refuted"), usage.vanished(DAWN), False),
+        (event(DAWN + MINUTE, "stopped"), Sight(DAWN, "stopped", "look", DAWN + MINUTE), True),
+        (event(DAWN, "stopped"), Sight(DAWN, "stopped", "look", DAWN + MINUTE), True),
+        (event(DAWN - SECOND, "stopped"), Sight(DAWN, "stopped", "look", DAWN + MINUTE), False),
+        (event(DAWN + MINUTE + SECOND, "stopped"), Sight(DAWN, "stopped", "look", DAWN + MINUTE), False),
+        (event(DAWN, "stopped"), Sight(DAWN, "terminated", "look", DAWN + MINUTE), True),
+        (event(DAWN, "terminated"), Sight(DAWN, "stopped", "look", DAWN + MINUTE), False),
+        (event(DAWN, "running"), Sight(DAWN, "stopped", "look", DAWN + MINUTE), False),
+        (Sight(DAWN, "stopped", "look", DAWN), Sight(DAWN, "stopped", "look", DAWN + MINUTE), False),
+        (event(DAWN, "stopped"), event(DAWN, "stopped"), False),
+    ],
+)
+def test_what_makes_something_seen_untrue(sight: Sight, other: Sight, refuted: bool):  # noqa: FBT001 - a table
+    """An event says when; a look said only by when; what is seen later was not gone. Nothing else takes back."""
+    assert usage.refutes(sight, other) == refuted
+
+
+def test_what_costs_nothing_is_recorded_all_the_same():
+    """A free instance runs too, and somebody counts its hours."""
+    free = usage.opened(msgspec.structs.replace(FACTS, hourly=Decimal(0)), "2026-11-25", 0, DAWN)
+    assert of(usage.seen(free, hours(1, 2), DAWN + DAY)) == [(3600, "event")]
+
+
+@pytest.mark.parametrize(
+    ("ran", "states", "ended", "runs", "gone"),
+    [
+        (False, "running stopped", ["now-now event"], False, False),
+        (False, "running stopped terminated", ["now-now event"], False, True),
+        (False, "running terminated", ["now-now event"], False, True),
+        (False, "stopped", [], False, False),
+        (False, "terminated", [], False, True),
+        (True, "running stopped", ["before-now event"], True, False),
+        (True, "running stopped terminated", ["before-now event", "now-now event"], False, True),
+        (True, "running terminated", ["before-now reconciled", "now-now event"], False, True),
+        (True, "stopped terminated", ["before-now event"], False, True),
+        (True, "terminated", ["before-now event"], False, True),
+        (True, "running", ["before-now reconciled"], True, False),
+    ],
+)
+def test_a_second_in_which_much_happens_is_told_alike_in_every_order(
+    ran: bool,  # noqa: FBT001 - a table
+    states: str,
+    ended: list[str],
+    runs: bool,  # noqa: FBT001 - a table
+    gone: bool,  # noqa: FBT001 - a table
+):
+    """EC2 tells whole seconds: a stop and a start in one must neither lose an hour nor bill one for ever."""
+    names = {DAWN - HOUR: "before", DAWN: "now"}
+    carry = Carry(Interval(DAWN - HOUR) if ran else None)
+    for order in itertools.permutations(states.split()):
+        found, leaves = usage.intervals(carry, [event(DAWN, state) for state in order])
+        told = [f"{names[one.begin]}-{names[one.end]} {one.source}" for one in found if one.end is not None]
+        assert (told, leaves.running is not None, leaves.gone) == (ended, runs, gone)
