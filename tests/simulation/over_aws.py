@@ -103,7 +103,7 @@ class Table:
         """Return the events that were put aside, oldest first."""
         from gonogo.aws.table import Table as Real
 
-        return Real(self._table.name, REGION).put_aside(kind, id)
+        return Real(self._table.name, REGION, 1).put_aside(kind, id)
 
     def alarms(self) -> dict[tuple[str, str], datetime]:
         """Return the alarm of every item that has one."""
