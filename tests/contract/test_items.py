@@ -870,7 +870,7 @@ def test_of_many_who_add_one_wins(items: Items) -> None:
         results = at_once(lambda number, id_=id_: items.add(thing(id_, text=f"{number}")))  # type: ignore[misc]
         (winner,) = winners(results)
         assert items.get(Thing, id_) == thing(id_, text=f"{winner}")
-        assert {type(one) for one in results if one} == {ItemExistsError}
+        assert {type(one) for one in results if isinstance(one, Exception)} == {ItemExistsError}
 
 
 def test_of_many_who_save_one_wins(items: Items) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -44,7 +45,8 @@ def _client(service: str, **options: Any) -> Any:
     """Return the client of these options: it has no state that one world could leave to another."""
     config = options.get("config")
     who = options.get("aws_access_key_id")
-    key = f"{service} {options.get('region_name')} {who} {vars(config) if config else None}"
+    where = f"{options.get('region_name')} {os.environ.get('AWS_ENDPOINT_URL')}"
+    key = f"{service} {where} {who} {vars(config) if config else None}"
     if key not in _clients:
         _clients[key] = _make(service, **options)
     return _clients[key]

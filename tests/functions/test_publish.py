@@ -283,6 +283,7 @@ def changes_of_mind(world: World, launch: Any, times: int) -> None:
     for _ in range(times):
         assert world.decide(launch, "lead", "lead").code == 200
         assert world.decide(launch, "lead", "lead", "revoke").code == 200
+        world.clock.go(minutes=10)  # who changes their mind more often than that is told to wait
 
 
 def test_a_long_history_is_read_whole_and_told_once(world: World) -> None:

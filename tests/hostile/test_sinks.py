@@ -76,6 +76,8 @@ def spoiled(value: Any, text: str) -> Any:
         }
         return msgspec.structs.replace(value, **changed)
     if isinstance(value, Mapping):
+        if str(value.get("path", "")).startswith(("price.", "lease", "launch_by")):
+            return value  # an amount or a time, which stands in no words
         return {
             key: text[:1000] if key in SPOKEN - {"name"} and isinstance(inner, str) else spoiled(inner, text)
             for key, inner in value.items()

@@ -280,10 +280,13 @@ def attacks(made: World) -> list[Attack]:
             "the API invents an instance, and a bill",
             "APIHandler",
             "instance#i-1",
-            "WritesLaunchesAndDelegations",
+            "WritesLaunchesDelegationsAndNotices",
         ),
         write(
-            "the API puts a policy in force", "APIHandler", "policy#current", "WritesLaunchesAndDelegations"
+            "the API puts a policy in force",
+            "APIHandler",
+            "policy#current",
+            "WritesLaunchesDelegationsAndNotices",
         ),
         write("the API invents a bill", "APIHandler", "usage#u-1", "HoldsBudgets"),
         write("deliver approves a launch by writing it", "Deliver", "launch#l-1", "WritesDeliveries"),
