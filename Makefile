@@ -63,9 +63,9 @@ docs: ## Write what is made from code: the events' schemas and table, the table 
 	@$(BIN)/python -m infra.schemas
 
 .PHONY: nightly
-nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in ten thousand lives (LIVES=10000)
+nightly: ## Try the core in a million random steps (STEPS=1000000), the bill in ten thousand lives (LIVES=10000), two builds
 	@$(install) test
-	@GONOGO_STEPS=$(STEPS) GONOGO_LIVES=$(LIVES) $(pytest) tests/core/test_machine.py tests/service/test_ledger.py
+	@GONOGO_STEPS=$(STEPS) GONOGO_LIVES=$(LIVES) GONOGO_SECOND_QUORUM=2 GONOGO_BUILDS=2 $(pytest) tests/core/test_machine.py tests/core/test_small_world.py tests/service/test_ledger.py tests/package/test_zip.py
 
 .PHONY: planted
 planted: ## Plant bugs in a copy of the code, one by one, and count the simulated worlds that find them

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from typing import Any
+
+gc.set_threshold(
+    100_000, 20, 100
+)  # worlds are large and short-lived: what they leave need not be looked for so often
 
 SUMS = {
     "fault points": "tests/service",
@@ -25,7 +30,7 @@ SUMS = {
 }
 LINES = ("random steps", "small world", "lives of instances")
 
-LONGEST = ("tests/service/test_faults.py", "tests/package/test_zip.py", "tests/browser/test_decision.py")
+LONGEST = ("tests/service/test_faults.py", "tests/deployed", "tests/browser", "tests/package")
 """The files that take longest: begun first, so that no worker is left alone with one at the end."""
 
 

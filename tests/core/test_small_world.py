@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -38,11 +39,13 @@ class Rules(NamedTuple):
     answers: tuple[Answer, ...] = ("made", "no")
 
 
+SECOND = int(os.environ.get("GONOGO_SECOND_QUORUM", "1"))
+"""How many must say go after two who must refuse: with two it has five times as many states."""
 WORLDS = {
     "together": Rules((gate("lead", quorum=2), gate("finance", quorum=1))),
     "one after the other": Rules((gate("lead", quorum=2), gate("finance", quorum=1, stage=2))),
     "that two must refuse": Rules(
-        (gate("lead", quorum=2, reject_quorum=2), gate("finance", quorum=2, stage=2))
+        (gate("lead", quorum=2, reject_quorum=2), gate("finance", quorum=SECOND, stage=2))
     ),
     "with another choice": Rules(
         (gate("lead", LEAD2),), (question(choices=1), question(count=2)), ("made", "part")

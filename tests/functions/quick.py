@@ -11,9 +11,12 @@ from unittest import mock
 
 import boto3
 import botocore.session
+import moto.core.responses
+import moto.core.utils
 import moto.ec2.models.amis
 import moto.kms.models
 from botocore.loaders import create_loader
+from moto.core.serialize import AttributePicker, XFormedAttributePicker
 from moto.ec2.models.amis import Ami, AmiBackend
 from moto.kms.utils import generate_private_key
 from moto.utilities.utils import load_resource
@@ -30,11 +33,34 @@ def quick() -> Iterator[None]:
             (boto3, "client", _client),
             (moto.kms.models, "generate_private_key", _key_pair),
             (AmiBackend, "_load_amis", _few_images),
+            (AttributePicker, "get_possible_keys", _keys(AttributePicker.get_possible_keys)),
+            (XFormedAttributePicker, "get_possible_keys", _keys(XFormedAttributePicker.get_possible_keys)),
+            (moto.core.utils, "camelcase_to_underscores", _in_snake_case),
+            (moto.core.responses, "camelcase_to_underscores", _in_snake_case),
+            (moto.core.responses, "method_names_from_class", _method_names),
         ):
             patches.enter_context(mock.patch.object(owner, name, instead))
         yield
 
 
+def _keys(find: Any) -> Any:
+    """Return what tells under which names a member may stand in an answer: by its shape and the answer's class."""
+    known: dict[Any, tuple[Any, ...]] = {}
+
+    def possible(self: Any, context: Any) -> tuple[Any, ...]:
+        key = (type(self), *self.alias_providers, type(context.obj), context.key, id(context.shape))
+        if key not in known:
+            known[key] = (
+                context.shape,
+                *find(self, context),
+            )  # the shape is kept, and so its id is no other's
+        return known[key][1:]
+
+    return possible
+
+
+_in_snake_case = cache(moto.core.utils.camelcase_to_underscores)
+_method_names = cache(moto.core.utils.method_names_from_class)
 _loader = cache(create_loader)
 _key_pair = cache(generate_private_key)
 _make: Any = boto3.client
