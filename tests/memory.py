@@ -730,7 +730,9 @@ class Outside:
         """Put the table back as it was kept, and begin the next epoch, as a deployment does: nothing is remembered."""
         self.epoch += 1
         self.table.restore(kept, self.epoch)
-        self.__dict__.pop("passed", None)
+        for name in ("passed", "policies", "limits", "caller", "identity"):
+            self.__dict__.pop(name, None)
+        self.watched = {}
 
     def publish_policy(self, files: Mapping[str, str]) -> Bundle:
         """Put a policy in force."""

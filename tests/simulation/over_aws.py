@@ -38,6 +38,7 @@ from tests.simulation.outside import Chance, Port  # noqa: E402
 T = TypeVar("T", bound=Item)
 TEMPLATE = Path(__file__).parents[2] / "infra" / "template.yaml"
 PARAMETERS = {
+    "Anchors": "on",
     "PublicUrl": "https://gonogo.example.com/",
     "MailFrom": "gonogo@example.com",
     "OidcIssuer": "https://issuer.example.com",
@@ -316,6 +317,11 @@ class Outside(Gonogo):
     def dead_letters(self) -> ports.DeadLetters:
         """Where poison is put aside."""
         return cast("ports.DeadLetters", Port("dead_letters", super().dead_letters, self.chance))
+
+    @cached_property
+    def anchors(self) -> ports.Anchors:
+        """Where the hashes of events are put."""
+        return cast("ports.Anchors", Port("anchors", super().anchors, self.chance))
 
     @cached_property
     def mailer(self) -> ports.Mailer:
