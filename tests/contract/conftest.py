@@ -16,7 +16,7 @@ def engine() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module", params=second_engine.ON_AWS)
+@pytest.fixture(params=second_engine.ON_AWS)
 def aws(request: pytest.FixtureRequest) -> Iterator[str]:
     """Give each AWS in turn, by name."""
     with second_engine.asked(request.param, request):
