@@ -47,7 +47,7 @@ pytestmark = [
 ]
 
 AT_ONCE = 64
-ROUNDS = int(os.environ.get("GONOGO_ROUNDS") or 10)
+ROUNDS = int(os.environ.get("GONOGO_ROUNDS") or 6)
 LAUNCHES = max(2, ROUNDS // 10)
 PATIENCE = 120
 """Seconds that one waits for the others; a round takes a fraction of one."""

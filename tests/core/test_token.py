@@ -335,10 +335,10 @@ def edited(text: str, edits: list[tuple[str, int, str]]) -> str:
     return text
 
 
-@settings(max_examples=2000)
+@settings(max_examples=500)
 @given(EDITS)
 def test_no_mutation_verifies(edits: list[tuple[str, int, str]]):
-    """Thousands of edits of a true token: each is refused, or undid itself."""
+    """Hundreds of edits of a true token: each is refused, or undid itself."""
     text = edited(TOKEN, edits)
     if text != TOKEN:
         with pytest.raises(TokenInvalidError):

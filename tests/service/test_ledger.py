@@ -34,7 +34,7 @@ from tests import memory
 from tests.core.builders import LEAD, approve, gate, launch, policy_files, question
 from tests.service.true_lives import Bill, Run, bill
 
-LIVES = int(os.environ.get("GONOGO_LIVES", "1000"))
+LIVES = int(os.environ.get("GONOGO_LIVES", "500"))
 SEED = int(os.environ.get("GONOGO_SEED", "4"))
 BATCH = 250
 EACH = 10

@@ -31,7 +31,7 @@ from tests.simulation.people import People
 from tests.simulation.witness import Witness, decoded
 from tests.simulation.world import FINAL, Answer, World
 
-RESTORES = int(os.environ.get("GONOGO_RESTORES", "16"))
+RESTORES = int(os.environ.get("GONOGO_RESTORES", "12"))
 FIRST = int(os.environ.get("GONOGO_FIRST_RESTORE", "1"))
 STEPS = 300
 PARTS = 4
