@@ -73,7 +73,7 @@ def throughput(world: worlds.World, life: Life) -> Iterator[Row]:
             yield Row(rows.throughput_of(clients), f"{part:.2f}x")
 
 
-_TABLE = "from gonogo.aws.table import Table; Table('t', 'us-east-1')._table.connection.client"
+_TABLE = "from gonogo.aws.table import Table; Table('t', 'us-east-1', 1)._table.connection.client"
 _FLOOR = "import chalice, boto3; boto3.client('dynamodb', region_name='us-east-1')"
 _EVENTS = "from gonogo.aws.clients import client; client('events', 'us-east-1')"
 RUNS = 7
