@@ -20,6 +20,7 @@ from gonogo.core.launch import Launch
 from gonogo.core.plan import Question
 from gonogo.core.states import State
 from tests.core.builders import AT, DAY, DEV, LEAD, LEAD2, LEAD3, decide, gate, launch, question, revoke
+from tests.remembering import canonical_texts
 
 APPROVERS = (LEAD, LEAD2, LEAD3)
 QUESTIONS = (question(), question(count=2))
@@ -234,6 +235,13 @@ def holds_between(before: World, what: str, after: World) -> None:
     if len(after.engine) > len(before.engine):
         assert before.launch.state is State.LAUNCHING
         assert not before.there, "the next was tried before the last was undone"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def remembered() -> Iterator[None]:
+    """Whatever is asked for is one of a few plans: each digest is worked out once."""
+    with canonical_texts():
+        yield
 
 
 @cache

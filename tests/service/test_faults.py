@@ -7,12 +7,10 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any
 from unittest import mock
 
 import msgspec
 import pytest
-import rfc8785
 
 from gonogo.core import policy
 from gonogo.core.budget import Ledger
@@ -27,6 +25,7 @@ from gonogo.core.published import CurrentPolicy
 from gonogo.core.states import State
 from gonogo.core.usage import UsageDay
 from gonogo.core.watch import Stray
+from tests.remembering import canonical_texts
 from tests.service import lives
 from tests.service.faults import CHANGES, OF_A_CHANGE, OF_A_MESSAGE, OF_A_READ, READS, Fault, Faults, Wrong
 from tests.service.road import Road
@@ -51,10 +50,9 @@ def lived(name: str, *faults: Fault) -> Road:
 @pytest.fixture(autouse=True, scope="module")
 def remembered() -> Iterator[None]:
     """Bundles, answers of Cedar and digests are worked out once: all are pure, and thousands of lives ask the same."""
-    accept, ask, dumps = policy.accept, policy._ask, rfc8785.dumps
+    accept, ask = policy.accept, policy._ask
     bundles: dict[str, Bundle] = {}
     answers: dict[object, policy.Answer] = {}
-    texts: dict[bytes, bytes] = {}
 
     def accepted(files: Mapping[str, str]) -> Bundle:
         digest = digest_of(files)
@@ -68,16 +66,10 @@ def remembered() -> Iterator[None]:
             answers[key] = ask(*question)  # type: ignore[arg-type]
         return answers[key]
 
-    def dumped(value: Any) -> bytes:
-        key = msgspec.json.encode(value)
-        if key not in texts:
-            texts[key] = dumps(value)
-        return texts[key]
-
     with (
         mock.patch.object(policy, "accept", accepted),
         mock.patch.object(policy, "_ask", asked),
-        mock.patch.object(rfc8785, "dumps", dumped),
+        canonical_texts(),
     ):
         yield
 
