@@ -62,8 +62,7 @@ class Roles:
 
     def functions(self) -> list[str]:
         """Return the functions that there are, by the stack's parameters."""
-        conditions = {name: self._resources[role].get("Condition") for name, role in ROLES.items()}
-        return [name for name, one in conditions.items() if one is None or self._values.holds(one)]
+        return [name for name, role in ROLES.items() if self._values.wanted(self._resources[role])]
 
     def statements(self, function: str) -> list[Statement]:
         """Return all that allows something to the role of a function, in the policies of keys too."""

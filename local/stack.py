@@ -166,8 +166,7 @@ class Stack:
         ]
 
     def _wanted(self, logical_id: str) -> bool:
-        condition = self._resources[logical_id].get("Condition")
-        return condition is None or self._values.holds(condition)
+        return self._values.wanted(self._resources[logical_id])
 
     def _attributes(self, logical_id: str) -> Attributes:
         resource = self._resources.get(logical_id, {})

@@ -92,6 +92,11 @@ class Values:
             raise TemplateError(message)
         return bool(self.of(self._conditions[condition]))
 
+    def wanted(self, resource: Mapping[str, Any]) -> bool:
+        """Tell whether a resource is to be made: its condition is true, or it has none."""
+        condition = resource.get("Condition")
+        return condition is None or self.holds(condition)
+
     def of(self, value: Any) -> Any:
         """Return `value` with every intrinsic function worked out; what is AWS::NoValue is gone."""
         if isinstance(value, list):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from decimal import ROUND_UP, Decimal
 from functools import lru_cache
@@ -181,9 +181,14 @@ def may_stand_in(bundle: Bundle, actor: Actor, gate: str, question: Question) ->
     return not answer.forbidden and not answer.errors
 
 
-def members(bundle: Bundle, group: str) -> frozenset[Actor]:
-    """Return the people of a group, by people.toml only."""
-    return frozenset(actor for actor, person in bundle.people.items() if group in person.groups)
+def members(bundles: Iterable[Bundle], groups: Collection[str]) -> frozenset[Actor]:
+    """Return the people of any of these groups in any of these bundles, by people.toml only."""
+    return frozenset(
+        actor
+        for bundle in bundles
+        for actor, person in bundle.people.items()
+        if not set(person.groups).isdisjoint(groups)
+    )
 
 
 def why_not_approve(bundle: Bundle, actor: Actor, gate: str, question: Question) -> str | None:

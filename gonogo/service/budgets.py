@@ -6,13 +6,15 @@ at once none is judged by a sum that another has changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import ROUND_UP, Decimal
 
 from gonogo.core import budget, usage
 from gonogo.core.budget import Ledger, Standing
 from gonogo.core.bundle import Bundle
+from gonogo.core.errors import BusyError, ItemExistsError, VersionConflictError
 from gonogo.core.launch import Launch
 from gonogo.core.lease import Extension, extension_of
 from gonogo.core.plan import ENDLESS, Question, lease_length
@@ -34,6 +36,11 @@ Ledgers = Mapping[str, Ledger]
 def has_budget(bundle: Bundle, question: Question) -> bool:
     """Tell whether the question's cost center has a budget, and it costs anything."""
     return question.cost_center in bundle.budgets and question.price.hourly > 0
+
+
+def may_hold(outside: Outside, launch: Launch, current: Bundle) -> bool:
+    """Tell whether a launch's cost center has a budget, by either of the bundles that judge it."""
+    return any(has_budget(one, launch.question) for one in (current, outside.policies.pinned(launch.bundle)))
 
 
 def read(outside: Outside, question: Question, at: datetime) -> Ledgers:
@@ -85,6 +92,20 @@ def hold(outside: Outside, launch: Launch, ledgers: Ledgers, at: datetime) -> No
             outside.items.add(after)
         else:
             outside.items.save(before, after)
+
+
+def write(outside: Outside, question: Question, change: Callable[[Ledgers, datetime], None]) -> None:
+    """Make a change of a budget's ledgers, read anew, until none has changed in between; nothing is judged by them.
+
+    Raises:
+        BusyError: others kept changing them.
+    """
+    for _ in range(saving.TRIES):
+        now = outside.now()
+        with contextlib.suppress(VersionConflictError, ItemExistsError):
+            change(read(outside, question, now), now)
+            return
+    raise BusyError(f"the budget of {question.cost_center!r} kept changing; try again.")
 
 
 def without(ledgers: Ledgers, target: Launch, extension: Extension) -> Ledgers:

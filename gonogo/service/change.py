@@ -12,6 +12,11 @@ from gonogo.service import saving
 from gonogo.service.identity import SignedIn
 
 
+def may_run(actor: SignedIn, launch: Launch) -> bool:
+    """Tell whether somebody may have a launch run on, or not: who asked for it, and who may launch it directly."""
+    return actor.actor in launch.askers or policy.may_launch_directly(actor.policy, actor, launch.question)
+
+
 def cancel(outside: Outside, actor: SignedIn, launch_id: str) -> Launch:
     """End a launch that has not begun; for whoever asked.
 
@@ -59,9 +64,7 @@ def change(outside: Outside, actor: SignedIn, launch_id: str, wanted: Wanted) ->
         NotFoundError, NotPermittedError, TransitionNotAllowedError: nothing is changed.
     """
     launch = saving.load(outside.items, launch_id)
-    if actor.actor not in launch.askers and not policy.may_launch_directly(
-        actor.policy, actor, launch.question
-    ):
+    if not may_run(actor, launch):
         raise NotPermittedError(
             f"Only who asked for this launch, or may launch it directly, may {wanted} it."
         )

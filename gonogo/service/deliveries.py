@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -16,6 +16,7 @@ from gonogo.core.event import Event
 from gonogo.core.launch import Launch
 from gonogo.ports import Outside, Page
 from gonogo.service import asking, notify, read, saving
+from gonogo.service.change import may_run
 from gonogo.service.identity import SignedIn
 
 
@@ -98,9 +99,7 @@ def _still_asked(outside: Outside, launch: Launch, delivery: Delivery, asker: Si
 def _may_act(reader: SignedIn, delivery: Delivery, launch: Launch | None) -> bool:
     if reader.actor == delivery.actor:
         return True
-    if launch is None:
-        return False
-    return reader.actor in launch.askers or policy.may_launch_directly(reader.policy, reader, launch.question)
+    return launch is not None and may_run(reader, launch)
 
 
 def _ids(outside: Outside, reader: SignedIn, launch: Launch) -> Iterator[str]:
@@ -149,8 +148,7 @@ class _Readers(msgspec.Struct, frozen=True):
     def members(self, happened: Event) -> set[Actor]:
         """Return who is told of a broken glass."""
         bundles = (self.reader.policy, self.outside.policies.pinned(self.launch.bundle))
-        groups: Sequence[str] = happened.data["groups"]
-        return {actor for one in bundles for group in groups for actor in policy.members(one, group)}
+        return {*policy.members(bundles, happened.data["groups"])}
 
 
 _Whom = Callable[[_Readers, Event], set[Actor]]

@@ -26,6 +26,7 @@ from gonogo.core.plan import Plan, Question
 from gonogo.core.states import State
 from gonogo.ports import Files, Outside
 from gonogo.service import budgets, saving, submit
+from gonogo.service.change import may_run
 from gonogo.service.identity import SignedIn
 from gonogo.service.launch import LAUNCH_TAG
 from gonogo.service.submit import Prepared
@@ -55,9 +56,7 @@ def extend(
         ConflictError: just this was asked for before, in vain.
     """
     target = saving.load(outside.items, launch_id)
-    if actor.actor not in target.askers and not policy.may_launch_directly(
-        actor.policy, actor, target.question
-    ):
+    if not may_run(actor, target):
         raise NotPermittedError("Only who asked for this launch, or may launch it directly, may extend it.")
     now = outside.now()
     if life.extend(target, until=until, actor=actor.actor, at=now) is target:
@@ -209,13 +208,11 @@ class LeaseEngine(Unnamed):
         Raises:
             BusyError: others kept changing the budget.
         """
-        for _ in range(saving.TRIES):
-            now = self._outside.now()
-            ledgers = budgets.read(self._outside, question, now)
-            with contextlib.suppress(VersionConflictError, ItemExistsError):
-                budgets.hold_extended(self._outside, target, extension, ledgers, now)
-                return
-        raise BusyError(f"the budget of {question.cost_center!r} kept changing; try again.")
+        budgets.write(
+            self._outside,
+            question,
+            lambda ledgers, now: budgets.hold_extended(self._outside, target, extension, ledgers, now),
+        )
 
     def stop(self, plan: Plan, resources: Sequence[str]) -> None:
         """Refuse: what was extended is terminated, and not its extension."""

@@ -108,15 +108,9 @@ def _claim(outside: Outside, item: Launch) -> Launch:
 
     claimed = saving.change(outside.items, item, command)
     if claimed.state not in budgets.HOLDING:
-        may_hold = _has_budget(outside, claimed, outside.policies.current())
+        may_hold = budgets.may_hold(outside, claimed, outside.policies.current())
         budgets.release(outside, claimed.changed(holds=may_hold))
     return claimed
-
-
-def _has_budget(outside: Outside, item: Launch, current: Bundle) -> bool:
-    """Tell whether the launch's cost center has a budget, by either of the bundles that judge it."""
-    bundles = (current, outside.policies.pinned(item.bundle))
-    return any(budgets.has_budget(one, item.question) for one in bundles)
 
 
 def _ready(outside: Outside, this: Launch, current: Bundle) -> Launch:
@@ -152,7 +146,7 @@ def _claimed(outside: Outside, this: Launch, current: Bundle, now: datetime) -> 
             _take_glass(outside, this)
     except UnreviewedError as error:
         return attempts.record_failed(this, code="Unreviewed", message=str(error), at=now)
-    return attempts.claim(this, at=now, holds=_has_budget(outside, this, current))
+    return attempts.claim(this, at=now, holds=budgets.may_hold(outside, this, current))
 
 
 def _is_what_was_approved(item: Launch) -> bool:
@@ -177,7 +171,7 @@ def _judged_and_held(outside: Outside, item: Launch, current: Bundle) -> _Judged
         BusyError: others kept changing the budget.
     """
     pinned = outside.policies.pinned(item.bundle)
-    if not _has_budget(outside, item, current):
+    if not budgets.may_hold(outside, item, current):
         return _judged(item, pinned, current, None, None)
     for _ in range(saving.TRIES):
         now = outside.now()

@@ -194,7 +194,7 @@ class _Telling(msgspec.Struct, frozen=True):
     def members(self, outside: Outside, groups: list[str]) -> frozenset[Actor]:
         """Return everybody who is in one of the groups, by the bundle in force or by the launch's own."""
         bundles = (self.policy, outside.policies.pinned(self.launch.bundle))
-        return frozenset().union(*(policy.members(bundle, group) for bundle in bundles for group in groups))
+        return policy.members(bundles, groups)
 
 
 def _ask(outside: Outside, telling: _Telling, *, only: Actor | None = None) -> None:

@@ -197,10 +197,10 @@ def _found(outside: Outside, launch: Launch, choice: int, token: str) -> tuple[s
     plan = launch.question.plan.chosen(choice)
     try:
         return outside.finder(plan.engine).find(plan, token=token)
-    except RefusedError:
-        return (
-            token,
-        )  # something has this name, and is not what the plan says: the launcher will see it too
+    except (
+        RefusedError
+    ):  # something has this name, and is not what the plan says: the launcher will see it too
+        return (token,)
 
 
 def _adopted(outside: Outside, launch: Launch, made: Made) -> bool:
@@ -227,15 +227,10 @@ def _hold(outside: Outside, launch: Launch) -> bool:
     Raises:
         BusyError: others kept changing the budget.
     """
-    bundles = (outside.policies.current(), outside.policies.pinned(launch.bundle))
-    if not any(budgets.has_budget(one, launch.question) for one in bundles):
+    if not budgets.may_hold(outside, launch, outside.policies.current()):
         return False
-    for _ in range(saving.TRIES):
-        now = outside.now()
-        with contextlib.suppress(VersionConflictError, ItemExistsError):
-            budgets.hold(outside, launch, budgets.read(outside, launch.question, now), now)
-            return True
-    raise BusyError(f"the budget of {launch.question.cost_center!r} kept changing; try again.")
+    budgets.write(outside, launch.question, lambda ledgers, now: budgets.hold(outside, launch, ledgers, now))
+    return True
 
 
 ASKED = (State.PENDING_APPROVAL, State.PENDING, *LIVE)

@@ -290,9 +290,9 @@ CASES: Mapping[str, Callable[[], object]] = {
         )
     },
     "why lead2 not people, for what is dear": why(LEAD2, "people", "gpu-large"),
-    "members of leads": lambda: policy.members(everything(), "leads"),
-    "members of watch": lambda: policy.members(everything(), "watch"),
-    "members of none": lambda: policy.members(everything(), "none"),
+    "members of leads": lambda: policy.members([everything()], ["leads"]),
+    "members of watch": lambda: policy.members([everything()], ["watch"]),
+    "members of none": lambda: policy.members([everything()], ["none"]),
     **{
         f"{who.subject} says who decides for {whom.subject}": delegates(who, whom)
         for who, whom in (
