@@ -61,7 +61,7 @@ def list_deliveries(
         return
     if found:
         screen.show(
-            screen.table("NOTICE", "TO", "WHAT", "HOW FAR", wrap="HOW FAR", rows=[_row(one) for one in found])
+            screen.table("NOTICE", "WHAT", "HOW FAR", wrap="HOW FAR", rows=[_row(one) for one in found])
         )
     tell_more(found, more)
 
@@ -111,9 +111,8 @@ def _in_trouble(page: Any, trouble: str, limit: int) -> tuple[list[Json], bool]:
 def _row(one: Json) -> list[RenderableType]:
     about = one["topic"] if one["gate"] is None else f"{one['topic']} {one['gate']}"
     return [
-        screen.line(one["id"]),
-        screen.line(screen.actor(one["to"])),
-        Group(screen.line(about), screen.under(screen.line(one["launch"] or "-"))),
+        Group(screen.line(one["id"]), screen.under(screen.line(one["launch"] or "-"))),
+        Group(screen.line(about), screen.under(screen.line(screen.actor(one["to"])))),
         Group(*(screen.line(_how_far(way)) for way in one["channels"])),
     ]
 

@@ -53,6 +53,8 @@ def test_all_notices_of_a_launch_are_listed(shell: Shell, world: World) -> None:
     assert {("decide", "lead"), ("started", "dev")} <= {(one["topic"], one["to"]["subject"]) for one in found}
     assert {one["channels"][0]["state"] for one in found} == {"sent"}
     assert "decide lead" in shell("deliveries", launch["id"], COLUMNS="200").stdout
+    narrow = shell("deliveries", launch["id"], COLUMNS="80").stdout
+    assert all(one["id"] in narrow for one in found)  # it is to be copied whole
     assert shell.json("deliveries", launch["id"], "--failed") == []
 
 
