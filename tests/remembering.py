@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
 import msgspec
 import rfc8785
+
+from gonogo.core import policy
+from gonogo.core.bundle import Bundle, digest_of
+
+_accept = policy.accept
+_bundles: dict[str, Bundle] = {}
+
+
+@contextmanager
+def checked_bundles() -> Iterator[None]:
+    """Check each bundle once; one that is refused is refused anew."""
+
+    def accepted(files: Mapping[str, str]) -> Bundle:
+        digest = digest_of(files)
+        if digest not in _bundles:
+            _bundles[digest] = _accept(files)
+        return _bundles[digest]
+
+    with mock.patch.object(policy, "accept", accepted):
+        yield
 
 
 @contextmanager

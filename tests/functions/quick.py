@@ -21,6 +21,8 @@ from moto.ec2.models.amis import Ami, AmiBackend
 from moto.kms.utils import generate_private_key
 from moto.utilities.utils import load_resource
 
+from tests.remembering import checked_bundles
+
 LATEST = "ec2/resources/latest_amis/{}.json"
 
 
@@ -40,6 +42,7 @@ def quick() -> Iterator[None]:
             (moto.core.responses, "method_names_from_class", _method_names),
         ):
             patches.enter_context(mock.patch.object(owner, name, instead))
+        patches.enter_context(checked_bundles())
         yield
 
 

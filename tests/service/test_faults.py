@@ -14,7 +14,6 @@ import pytest
 
 from gonogo.core import policy
 from gonogo.core.budget import Ledger
-from gonogo.core.bundle import Bundle, digest_of
 from gonogo.core.delegation import Delegation
 from gonogo.core.delivery import Delivery
 from gonogo.core.event import cloud_event
@@ -25,7 +24,7 @@ from gonogo.core.published import CurrentPolicy
 from gonogo.core.states import State
 from gonogo.core.usage import UsageDay
 from gonogo.core.watch import Stray
-from tests.remembering import canonical_texts
+from tests.remembering import canonical_texts, checked_bundles
 from tests.service import lives
 from tests.service.faults import CHANGES, OF_A_CHANGE, OF_A_MESSAGE, OF_A_READ, READS, Fault, Faults, Wrong
 from tests.service.road import Road
@@ -50,15 +49,8 @@ def lived(name: str, *faults: Fault) -> Road:
 @pytest.fixture(autouse=True, scope="module")
 def remembered() -> Iterator[None]:
     """Bundles, answers of Cedar and digests are worked out once: all are pure, and thousands of lives ask the same."""
-    accept, ask = policy.accept, policy._ask
-    bundles: dict[str, Bundle] = {}
+    ask = policy._ask
     answers: dict[object, policy.Answer] = {}
-
-    def accepted(files: Mapping[str, str]) -> Bundle:
-        digest = digest_of(files)
-        if digest not in bundles:
-            bundles[digest] = accept(files)
-        return bundles[digest]
 
     def asked(*question: object) -> policy.Answer:
         key = tuple(msgspec.json.encode(one) if isinstance(one, dict) else one for one in question)
@@ -66,11 +58,7 @@ def remembered() -> Iterator[None]:
             answers[key] = ask(*question)  # type: ignore[arg-type]
         return answers[key]
 
-    with (
-        mock.patch.object(policy, "accept", accepted),
-        mock.patch.object(policy, "_ask", asked),
-        canonical_texts(),
-    ):
+    with checked_bundles(), mock.patch.object(policy, "_ask", asked), canonical_texts():
         yield
 
 
