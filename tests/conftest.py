@@ -28,6 +28,8 @@ SUMS = {
     "conditions taken from a role": "tests/package",
     "attacks by a function's role": "tests/package",
 }
+SETTLED = "crashes that are one with a silence"
+SAID = {"outage": "tests/service", "at once": "tests/contract", "hostile": "tests/hostile"}
 LINES = ("random steps", "small world", "lives of instances")
 
 LONGEST = ("tests/service/test_faults.py", "tests/deployed", "tests/browser", "tests/package")
@@ -48,13 +50,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             for name, value in report.user_properties if getattr(report, "when", "") == "call" else ():
                 if name in LINES:
                     terminalreporter.write_line(f"tests/core: {name}, {value}")
-                if name == "outage":
-                    terminalreporter.write_line(f"tests/service: {value}")
-                if name == "at once":
-                    terminalreporter.write_line(f"tests/contract: {value}")
-                if name == "hostile":
-                    terminalreporter.write_line(f"tests/hostile: {value}")
-                if name in SUMS:
+                if name in SAID:
+                    terminalreporter.write_line(f"{SAID[name]}: {value}")
+                if name in SUMS or name == SETTLED:
                     sums[name] += value
+    settled = sums.pop(SETTLED, 0)
     for name, value in sums.items():
         terminalreporter.write_line(f"{SUMS[name]}: {value} {name} tried, none skipped")
+    if settled:
+        terminalreporter.write_line(f"tests/service: {settled} {SETTLED} that nothing handles")

@@ -80,6 +80,8 @@ class Faults:
         self._handled: list[tuple[str, int]] = []
         self._times: Counter[str] = Counter()
         self.struck: list[str] = []
+        self.is_unhandled = False
+        self._raised: LaterError | None = None
         self.listening = False
         self._of_calls = {one.at: one.wrong for one in faults if one.wrong not in OF_A_MESSAGE}
         self._of_messages = {one.at: one.wrong for one in faults if one.wrong in OF_A_MESSAGE}
@@ -98,9 +100,33 @@ class Faults:
             if call not in CHANGES | READS:
                 raise KeyError(name)
             wrongs = OF_A_CHANGE if call in CHANGES else OF_A_READ
-            goes_on = at + 1 < len(self.calls) and self._handled[at + 1] == self._handled[at]
-            found += [Fault(wrong, at) for wrong in wrongs if wrong is not Wrong.CRASH_AFTER or not goes_on]
+            found += [
+                Fault(wrong, at)
+                for wrong in wrongs
+                if wrong is not Wrong.CRASH_AFTER or not self._goes_on(at)
+            ]
         return found + [Fault(wrong, at) for at in range(len(self.messages)) for wrong in OF_A_MESSAGE]
+
+    def crash_like(self, fault: Fault) -> Fault | None:
+        """Return the crash that leaves the same behind as a silence, where nothing handles that."""
+        if fault.wrong is Wrong.TIMEOUT_BEFORE:
+            return Fault(Wrong.CRASH_BEFORE, fault.at)
+        if fault.wrong is Wrong.TIMEOUT_AFTER:
+            goes_on = self._goes_on(fault.at)
+            return Fault(Wrong.CRASH_BEFORE, fault.at + 1) if goes_on else Fault(Wrong.CRASH_AFTER, fault.at)
+        return None
+
+    def _goes_on(self, at: int) -> bool:
+        """Tell whether what made the nth call makes another one after it."""
+        return at + 1 < len(self.calls) and self._handled[at + 1] == self._handled[at]
+
+    def _silence(self, wrong: Wrong) -> LaterError:
+        self._raised = LaterError(wrong)
+        return self._raised
+
+    def ended_by(self, error: BaseException) -> None:
+        """Note what a function ended by: a silence that nothing in it handled leaves what a crash there leaves."""
+        self.is_unhandled = self.is_unhandled or error is self._raised
 
     def message(self, name: str) -> Wrong | None:
         """Note that a message is handled; return whether it is to come again."""
@@ -123,12 +149,12 @@ class Faults:
             return operation(*arguments, **options)
         self.struck.append(f"{name}: {wrong}")
         if wrong is Wrong.TIMEOUT_BEFORE:
-            raise LaterError(wrong)
+            raise self._silence(wrong)
         if wrong is Wrong.CRASH_BEFORE:
             raise Crash(wrong)
         answer = operation(*arguments, **options)
         if wrong is Wrong.TIMEOUT_AFTER:
-            raise LaterError(wrong)
+            raise self._silence(wrong)
         if wrong is Wrong.CRASH_AFTER:
             raise Crash(wrong)
         return operation(*arguments, **options) if wrong is Wrong.REPEATED else answer

@@ -423,7 +423,8 @@ class Road:
     def _ran(self, call: Callable[[], object]) -> bool:
         try:
             call()
-        except (LaterError, BusyError, Crash):
+        except (LaterError, BusyError, Crash) as error:
+            self.faults.ended_by(error)
             return False
         except ExceptionGroup as several:
             _, surprise = several.split((LaterError, BusyError))
@@ -438,7 +439,8 @@ class Road:
         for _ in range(CLIENT_TRIES):
             try:
                 return call()
-            except (LaterError, BusyError, Crash):
+            except (LaterError, BusyError, Crash) as error:
+                self.faults.ended_by(error)
                 continue
         raise AssertionError("the client gave up")
 
