@@ -136,7 +136,7 @@ def _tried(
     os.chdir(BUILD / "house")
     sys.path.insert(0, str(BUILD / "house"))
     plugin = Trying(
-        [one.name for one in chosen],
+        chosen,
         options.processes,
         tried,
         BUILD / "reached.json",
@@ -202,7 +202,7 @@ def _show(rows: Sequence[tuple[str, ...]]) -> None:
         table.add_column(name, justify="right" if place else "left")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(width=120).print(table)
 
 
 if __name__ == "__main__":

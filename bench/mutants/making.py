@@ -1,7 +1,8 @@
-"""A copy of the house in which gonogo/core holds all its mutants, and none is chosen."""
+"""A copy of the house in which gonogo/core and gonogo/service hold all their mutants, and none is chosen."""
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
 import shutil
@@ -14,19 +15,29 @@ from mutmut.mutation.file_mutation import MutatedFile, mutate_file_contents
 from mutmut.utils.format_utils import get_mutant_name
 
 HOUSE = Path(__file__).resolve().parents[2]
-CORE = Path("gonogo/core")
+ROOMS = (Path("gonogo/core"), Path("gonogo/service"))
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "__pycache__", ".*_cache", ".hypothesis")
 DECORATORS = {"property", "cached_property", "lru_cache"}
 
 
 class Mutant(msgspec.Struct, frozen=True):
-    """One change: `module.function` of it, the lines before, and the lines after."""
+    """One change: `module.function` of it, the lines before, the lines after, and which of the copy's file those were.
+
+    A module of the core goes by its own name; one of the service is `service.launch`.
+    """
 
     name: str
     module: str
     function: str
     before: str
     after: str
+    lines: tuple[int, int]
+
+    @property
+    def file(self) -> str:
+        """Return `room/module`, without what files are called in Python."""
+        _, room, module, *_ = self.name.split(".")
+        return f"{room}/{module}"
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -61,13 +72,15 @@ def make(where: Path, kept: Path) -> list[Mutant]:
     shutil.copytree(HOUSE, where, symlinks=True, ignore=LEFT_OUT)
     kept.mkdir(parents=True, exist_ok=True)
     mutants: list[Mutant] = []
-    for path in sorted((HOUSE / CORE).glob("*.py")):
+    for path in (path for room in ROOMS for path in sorted((HOUSE / room).glob("*.py"))):
         source = path.read_text()
-        keep = kept / f"{path.stem}-{hashlib.sha256(source.encode()).hexdigest()[:16]}.json"
+        keep = (
+            kept / f"{path.parent.name}-{path.stem}-{hashlib.sha256(source.encode()).hexdigest()[:16]}.json"
+        )
         if not keep.exists():
             keep.write_bytes(msgspec.json.encode(_made(path, source)))
         made = msgspec.json.decode(keep.read_bytes(), type=Made)
-        (where / CORE / path.name).write_text(made.code)
+        (where / path.relative_to(HOUSE)).write_text(made.code)
         mutants += made.mutants
     return mutants
 
@@ -79,6 +92,7 @@ def _made(path: Path, source: str) -> Made:
 
 def _mutants(path: Path, made: MutatedFile) -> Iterator[Mutant]:
     lines = made.code.splitlines()
+    statement = _statements(made.code)
 
     def text_of(name: str) -> list[str]:
         span = made.line_span_by_function_name[name]
@@ -87,11 +101,32 @@ def _mutants(path: Path, made: MutatedFile) -> Iterator[Mutant]:
     for name in made.mutant_names:
         function, _, _ = name.partition("__mutmut_")
         before, after = text_of(f"{function}__mutmut_orig"), text_of(name)
+        first = made.line_span_by_function_name[f"{function}__mutmut_orig"].start
         changed = [line for line in difflib.ndiff(before, after) if line[0] in "+-"]
         yield Mutant(
-            name=get_mutant_name(CORE / path.name, name),
-            module=path.stem,
+            name=get_mutant_name(path.relative_to(HOUSE), name),
+            module=path.stem if path.parent.name == "core" else f"{path.parent.name}.{path.stem}",
             function=function.removeprefix("x_").strip("xǁ").replace("ǁ", "."),
             before=" ".join(line[2:].strip() for line in changed if line[0] == "-"),
             after=" ".join(line[2:].strip() for line in changed if line[0] == "+"),
+            lines=statement[first + 1 + _first_difference(before, after)],
         )
+
+
+def _first_difference(before: list[str], after: list[str]) -> int:
+    pairs = enumerate(zip(before, after, strict=False))
+    return next((place for place, (old, new) in pairs if old != new), len(before) - 1)
+
+
+def _statements(code: str) -> dict[int, tuple[int, int]]:
+    """Return of each line the lines of its statement: of one that holds others, those before the first of them."""
+    found: dict[int, tuple[int, int]] = {}
+    for node in ast.walk(
+        ast.parse(code)
+    ):  # from the outermost in: what is inside writes over what is around it
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            last = body[0].lineno - 1 if body else node.end_lineno or node.lineno
+            span = node.lineno, max(last, node.lineno)
+            found |= dict.fromkeys(range(node.lineno, (node.end_lineno or node.lineno) + 1), span)
+    return found

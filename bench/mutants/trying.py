@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import json
 import os
 import resource
 import signal
@@ -17,10 +16,13 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
+import coverage
 import msgspec
 from _pytest.runner import runtestprotocol
 from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.state import state
+
+from bench.mutants.making import ROOMS, Mutant
 
 Outcome = Literal["killed", "survived", "timeout", "untested"]
 KILLED, TIMEOUT = 1, 24
@@ -36,12 +38,25 @@ class Tried(msgspec.Struct, frozen=True):
     test: str = ""
 
 
+class Reached(msgspec.Struct, frozen=True):
+    """What a test reaches, in so many CPU seconds: functions, and of each `room/module` its lines."""
+
+    seconds: float
+    functions: tuple[str, ...]
+    lines: dict[str, tuple[int, ...]]
+
+    def reaches(self, mutant: Mutant) -> bool:
+        """Tell whether it reaches the statement that the mutant changes."""
+        first, last = mutant.lines
+        return any(first <= line <= last for line in self.lines.get(mutant.file, ()))
+
+
 class Trying:
-    """Runs no test by itself: it learns which test reaches which function, and then tries the mutants."""
+    """Runs no test by itself: it learns which test reaches which line, and then tries the mutants."""
 
     def __init__(
         self,
-        mutants: Sequence[str],
+        mutants: Sequence[Mutant],
         processes: int,
         tried: Callable[[str, Tried], None],
         kept: Path,
@@ -60,22 +75,24 @@ class Trying:
         gc.collect()
         gc.freeze()
         gc.disable()
-        reached = self._reached(session.items)
+        reached, functions = self._reached(session.items)
         self._nth = nth_of_their_kind([one.nodeid for one in session.items])
         wanted = []
-        for name in self._mutants:
-            if reached[_function(name)]:
-                wanted.append(name)
+        for mutant in self._mutants:
+            if functions[_function(mutant.name)]:
+                wanted.append(mutant)
             else:
-                self._tried(name, Tried("untested"))
+                self._tried(mutant.name, Tried("untested"))
         killers: dict[str, list[int]] = defaultdict(list)
 
         def jobs() -> Iterator[tuple[str, Callable[[], int]]]:
-            for name in wanted:
+            for one in wanted:
+                function = _function(one.name)
+                tests = {place: reached[place] for place in functions[function]}
                 yield (
-                    name,
-                    lambda name=name: self._try(  # type: ignore[misc]
-                        session.items, name, reached[_function(name)], killers[_function(name)]
+                    one.name,
+                    lambda one=one, tests=tests, first=killers[function]: self._try(  # type: ignore[misc]
+                        session.items, one, tests, first
                     ),
                 )
 
@@ -94,24 +111,38 @@ class Trying:
                 self._tried(name, Tried("timeout" if abs(code) in (TIMEOUT, 9) else "killed"))
         return True
 
-    def _reached(self, items: Sequence[Any]) -> dict[str, dict[int, float]]:
-        """Return of each function the tests that reach it, by place, with their CPU seconds.
+    def _reached(self, items: Sequence[Any]) -> tuple[list[Reached], dict[str, list[int]]]:
+        """Return what each test reaches, and the other way round of each function the tests that reach it, by place.
 
         Each test runs in a fork of its own, so that what one left in a cache hides nothing from the next.
         """
-        reached: dict[str, dict[int, float]] = defaultdict(dict)
-        known = json.loads(self._kept.read_text()) if self._kept.exists() else {}
+        known = {}
+        if self._kept.exists():
+            known = msgspec.json.decode(self._kept.read_bytes(), type=dict[str, Reached])
+
+        rooms = [f"{room}/*" for room in ROOMS]
+        traced = coverage.Coverage(data_file=None, include=rooms, config_file=False, messages=False)
+        traced.start()
+        traced.stop()
 
         def learn(place: int) -> int:
             set_mutant_under_test("stats")
             began = time.process_time()
+            traced.start()
             if _first_failure(items, [place]) is not None:
                 return KILLED
+            traced.stop()
             took = time.process_time() - began
-            (self._scratch / str(place)).write_text(json.dumps([took, sorted(state()._stats)]))  # noqa: SLF001 - mutmut's own runner reads it so
+            data = traced.get_data()
+            lines = {_file(Path(path)): tuple(data.lines(path) or ()) for path in data.measured_files()}
+            found = Reached(took, tuple(sorted(state()._stats)), lines)  # noqa: SLF001 - mutmut's own runner reads it so
+            (self._scratch / str(place)).write_bytes(msgspec.json.encode(found))
             return 0
 
-        keys = [f"{one.nodeid} {_fingerprint(one.path)}" for one in items]
+        code = hashlib.sha256(
+            b"".join(path.read_bytes() for room in ROOMS for path in sorted(room.glob("*.py")))
+        )
+        keys = [f"{one.nodeid} {_fingerprint(one.path)} {code.hexdigest()[:16]}" for one in items]
         jobs = (
             (str(place), lambda place=place: learn(place))
             for place, key in enumerate(keys)
@@ -120,33 +151,38 @@ class Trying:
         for name, status in self._forked(jobs):
             if status != 0:
                 raise RuntimeError(f"{items[int(name)].nodeid} fails without any mutant")
-            known[keys[int(name)]] = json.loads((self._scratch / name).read_text())
-        for place, key in enumerate(keys):
-            took, functions = known[key]
-            for function in functions:
-                reached[function][place] = took
-        self._kept.write_text(json.dumps(known))
-        return reached
+            learnt = (self._scratch / name).read_bytes()
+            known[keys[int(name)]] = msgspec.json.decode(learnt, type=Reached)
+        self._kept.write_bytes(msgspec.json.encode({key: known[key] for key in keys}))
+        reached = [known[key] for key in keys]
+        functions: dict[str, list[int]] = defaultdict(list)
+        for place, one in enumerate(reached):
+            for function in one.functions:
+                functions[function].append(place)
+        return reached, functions
 
-    def _try(self, items: Sequence[Any], name: str, reached: dict[int, float], killers: list[int]) -> int:
-        set_mutant_under_test(name)
-        near = tests_near(name.split(".")[2])
+    def _try(
+        self, items: Sequence[Any], mutant: Mutant, reached: dict[int, Reached], killers: list[int]
+    ) -> int:
+        set_mutant_under_test(mutant.name)
+        near = tests_near(mutant.module)
         places = sorted(
             reached,
             key=lambda place: (
+                not reached[place].reaches(mutant),
                 place not in killers,
-                reached[place] > SLOW,
+                reached[place].seconds > SLOW,
                 items[place].path.stem not in near,
                 self._nth[place],
-                reached[place],
+                reached[place].seconds,
             ),
         )
-        spent = accumulate(reached[place] for place in places)
+        spent = accumulate(reached[place].seconds for place in places)
         places = [place for place, until in zip(places, spent, strict=True) if until <= self._most]
-        failed = _first_failure(items, places, reached)
+        failed = _first_failure(items, places, [reached[place].seconds for place in places])
         if failed is None:
             return 0
-        (self._scratch / name).write_text(str(failed))
+        (self._scratch / mutant.name).write_text(str(failed))
         return KILLED
 
     def _forked(self, jobs: Iterable[tuple[str, Callable[[], int]]]) -> Iterator[tuple[str, int]]:
@@ -183,6 +219,7 @@ NEAR = {
 
 def tests_near(module: str) -> tuple[str, ...]:
     """Return the files of tests that are tried first."""
+    module = module.removeprefix("service.")
     subject = "bundle" if module.startswith("bundle") else module
     return (f"test_{subject}", "test_stories", *NEAR.get(module, ()))
 
@@ -196,6 +233,10 @@ def nth_of_their_kind(nodes: Sequence[str]) -> list[int]:
         found.append(seen[kind])
         seen[kind] += 1
     return found
+
+
+def _file(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
 
 
 def _function(name: str) -> str:
@@ -215,16 +256,16 @@ def _child(job: Callable[[], int]) -> None:
 
 
 def _first_failure(
-    items: Sequence[Any], places: Sequence[int], seconds: dict[int, float] | None = None
+    items: Sequence[Any], places: Sequence[int], seconds: Sequence[float] | None = None
 ) -> int | None:
     """Run the tests at these places until one fails, and return which.
 
     Exits if one takes ten times as long as it should.
     """
     signal.signal(signal.SIGVTALRM, lambda *_: os._exit(TIMEOUT))
-    for place, following in zip(places, [*places[1:], None], strict=True):
+    for nth, (place, following) in enumerate(zip(places, [*places[1:], None], strict=True)):
         if seconds is not None:
-            signal.setitimer(signal.ITIMER_VIRTUAL, 2 + 10 * seconds[place])
+            signal.setitimer(signal.ITIMER_VIRTUAL, 2 + 10 * seconds[nth])
         after = None if following is None else items[following]
         if any(report.failed for report in runtestprotocol(items[place], nextitem=after, log=False)):
             return place

@@ -240,6 +240,117 @@ def test_a_context_that_does_not_fit_the_schema_is_refused():
     assert "could not be evaluated" in judgement.reason
 
 
+@pytest.mark.parametrize("who", [DEV, OPS])
+def test_what_cedar_cannot_read_is_refused(who: Actor):
+    """A request that is no text to Cedar is asked of no rule at all, and the refusal says so."""
+    judgement = judged(example(), who, reason="\ud800")
+    assert (judgement.outcome, judgement.gates, judgement.policies) == ("refused", (), ())
+    assert judgement.reason.startswith(
+        "Policy could not be evaluated for 'request', and that means no: failed to build request"
+    )
+
+
+def test_nobody_may_anything_where_cedar_does_not_answer():
+    """Whatever Cedar fails of, it has permitted nothing and made nobody an approver, by any road."""
+    made = with_policies(
+        ACTS.format("operators", ""),
+        gates=replaced(
+            'title = "Finance"', 'title = "Finance"\nescalate_after = "1d"\nescalate_to = "leads"'
+        ),
+    )
+    question = asked(made)
+    assert policy.reserve(made, "finance", question) == {LEAD}
+    assert policy.may_stand_in(made, FINANCE, "lead", question)
+    policy._deciders.cache_clear()
+    with mock.patch.object(cedarpy, "is_authorized", side_effect=ValueError("gone")):
+        no = "Policy could not be evaluated for {!r}, and that means no: gone"
+        assert judged(made, OPS) == Judgement(outcome="refused", reason=no.format("request"))
+        assert judged(made, OPS, on_behalf_of=DEV).reason == no.format("act_for")
+        assert policy.judge(made, principal(OPS), changing(OPS)).reason == no.format("change_policy")
+        assert policy.why_not_approve(made, LEAD, "lead", question) == no.format("approve")
+        assert policy.eligible(made, "lead", question) == frozenset()
+        assert policy.reserve(made, "finance", question) == frozenset()
+        assert not policy.may_stand_in(made, FINANCE, "lead", question)
+        assert not policy.may_delegate_for(made, principal(OPS), LEAD)
+    policy._deciders.cache_clear()
+
+
+def losing(gate: str, **changed: Any) -> Bundle:
+    """Return the example whose gate is another, or not there: no bundle that was accepted is like that."""
+    rules = {name: rule for name, rule in example().gates.items() if name != gate}
+    if changed:
+        rules[gate] = msgspec.structs.replace(example().gates[gate], **changed)
+    return msgspec.structs.replace(example(), gates=rules, digest="0" * 64)
+
+
+def naming_no_gate() -> Bundle:
+    """Return the example whose permits name no gate: no bundle that was accepted is like that."""
+    rules = {
+        name: msgspec.structs.replace(rule, annotations={"id": rule.label})
+        for name, rule in example().policies.items()
+    }
+    return msgspec.structs.replace(example(), policies=rules, digest="1" * 64)
+
+
+def glass(by: Actor) -> Question:
+    """Return what somebody asks for by breaking the glass."""
+    return msgspec.structs.replace(asked(example(), by=by), break_glass=True)
+
+
+@pytest.mark.parametrize(
+    ("made", "who", "question", "reason"),
+    [
+        (
+            losing("lead"),
+            DEV,
+            asked(example()),
+            "Policy names a gate that it does not have, so nothing is permitted.",
+        ),
+        (
+            naming_no_gate(),
+            DEV,
+            asked(example()),
+            "Policy names a gate that it does not have, so nothing is permitted.",
+        ),
+        (
+            losing("review"),
+            DEV,
+            glass(DEV),
+            "Policy names no gate to review it, so it is not permitted.",
+        ),
+        (
+            naming_no_gate(),
+            DEV,
+            glass(DEV),
+            "Policy names no gate to review it, so it is not permitted.",
+        ),
+    ],
+    ids=["gate lost", "no gate named", "review lost", "no review named"],
+)
+def test_a_gate_that_is_not_there_permits_nothing(made: Bundle, who: Actor, question: Question, reason: str):
+    """The bundle's check sees to it, and were it passed by, a launch without its gate would still be refused."""
+    judgement = policy.judge(made, principal(who), question)
+    assert judgement == Judgement(outcome="refused", reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (
+            losing("policy"),
+            "The policy in force has no gate 'policy', so nobody could approve a change of it.",
+        ),
+        (losing("policy", kind="hook"), "The gate 'policy' does not let people approve."),
+        (losing("policy", place="before_launch"), "The gate 'policy' does not let people approve."),
+    ],
+    ids=["none", "of systems", "at another place"],
+)
+def test_a_change_of_policy_waits_for_people(made: Bundle, reason: str):
+    """Rules by which everything is decided are changed by people who approve it, or not at all."""
+    judgement = policy.judge(made, principal(OPS), changing(OPS))
+    assert judgement == Judgement(outcome="refused", reason=reason)
+
+
 @pytest.mark.parametrize("count", [2**63, 10**15])
 def test_what_cannot_be_reckoned_is_refused(count: int):
     """More than Cedar can hold is refused by name, and is no crash."""
