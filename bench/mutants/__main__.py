@@ -110,6 +110,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("patterns", nargs="*", default=["*"], help="of functions: `gates.*`, `token.read`")
     parser.add_argument("--again", action="store_true", help="only those that the last run did not kill")
     parser.add_argument("--record", action="store_true", help="write the figures of all that is known")
+    parser.add_argument(
+        "--tests", nargs="*", default=TESTS, help="the tests that may kill, as pytest takes them"
+    )
     parser.add_argument("--every", type=int, default=1, help="only each so-manieth mutant of a module")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4, help="of CPU, of tests for each mutant")
@@ -143,7 +146,7 @@ def _tried(
         options.seconds,
     )
     quiet = [word for name in ("cacheprovider", "terminal", "xdist") for word in ("-p", f"no:{name}")]
-    pytest.main([*TESTS, *quiet, "--capture=no"], plugins=[plugin])
+    pytest.main([*options.tests, *quiet, "--capture=no"], plugins=[plugin])
     return found
 
 

@@ -116,14 +116,17 @@ class Trying:
 
         Each test runs in a fork of its own, so that what one left in a cache hides nothing from the next.
         """
+        files = (path for room in ROOMS for path in sorted(room.glob("*.py")))
+        code = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
         known = {}
         if self._kept.exists():
-            known = msgspec.json.decode(self._kept.read_bytes(), type=dict[str, Reached])
+            before = msgspec.json.decode(self._kept.read_bytes(), type=dict[str, Reached])
+            known = {key: one for key, one in before.items() if key.endswith(code)}
 
-        rooms = [f"{room}/*" for room in ROOMS]
-        traced = coverage.Coverage(data_file=None, include=rooms, config_file=False, messages=False)
+        traced = coverage.Coverage(data_file=None, omit=["tests/*"], config_file=False, messages=False)
         traced.start()
         traced.stop()
+        rooms = {room.absolute() for room in ROOMS}
 
         def learn(place: int) -> int:
             set_mutant_under_test("stats")
@@ -134,15 +137,16 @@ class Trying:
             traced.stop()
             took = time.process_time() - began
             data = traced.get_data()
-            lines = {_file(Path(path)): tuple(data.lines(path) or ()) for path in data.measured_files()}
+            lines = {
+                _file(path): tuple(data.lines(str(path)) or ())
+                for path in map(Path, data.measured_files())
+                if path.parent in rooms
+            }
             found = Reached(took, tuple(sorted(state()._stats)), lines)  # noqa: SLF001 - mutmut's own runner reads it so
             (self._scratch / str(place)).write_bytes(msgspec.json.encode(found))
             return 0
 
-        code = hashlib.sha256(
-            b"".join(path.read_bytes() for room in ROOMS for path in sorted(room.glob("*.py")))
-        )
-        keys = [f"{one.nodeid} {_fingerprint(one.path)} {code.hexdigest()[:16]}" for one in items]
+        keys = [f"{one.nodeid} {_fingerprint(one.path)} {code}" for one in items]
         jobs = (
             (str(place), lambda place=place: learn(place))
             for place, key in enumerate(keys)
@@ -153,7 +157,7 @@ class Trying:
                 raise RuntimeError(f"{items[int(name)].nodeid} fails without any mutant")
             learnt = (self._scratch / name).read_bytes()
             known[keys[int(name)]] = msgspec.json.decode(learnt, type=Reached)
-        self._kept.write_bytes(msgspec.json.encode({key: known[key] for key in keys}))
+        self._kept.write_bytes(msgspec.json.encode(known))
         reached = [known[key] for key in keys]
         functions: dict[str, list[int]] = defaultdict(list)
         for place, one in enumerate(reached):

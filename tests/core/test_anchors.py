@@ -13,10 +13,11 @@ import pytest
 
 from gonogo.core import anchors, chain, event
 from gonogo.core.anchors import Anchor, Held, Span
-from gonogo.core.errors import InvalidError
+from gonogo.core.chain import Restored
+from gonogo.core.errors import Fault, InvalidError
 from gonogo.core.launch import Launch
 from tests.core.builders import AT, running
-from tests.core.test_chain import CHANGES, _changed, ended, exported, head
+from tests.core.test_chain import CHANGES, _changed, ended, exported, head, restored
 
 
 def anchored(*items: Launch, but: int = 0) -> list[Anchor]:
@@ -169,8 +170,11 @@ def test_what_is_no_event_of_ours_is_not_anchored(change: dict[str, Any]):
     """An anchor that says something else than the event would accuse whoever wrote the truth."""
     (first, *_) = exported(ended("i-1"))
     assert anchors.of(first).seq == 1
-    with pytest.raises(InvalidError):
+    with pytest.raises(InvalidError) as raised:
         anchors.of({**first, **change})
+    assert raised.value.faults == (
+        Fault("/detail", "event", "is no event of gonogo's, or not the one whose hash it has"),
+    )
 
 
 def test_what_newer_code_says_besides_is_anchored_too():
@@ -204,9 +208,17 @@ def test_a_file_of_something_else_is_no_file_of_anchors():
     """Whoever may write to the bucket can name a file after what it holds, whatever that is."""
     for lines in (b"{}\n", b"no JSON\n", b'{"subject":"l-1","seq":1,"time":"x","hash":""}\n', b"\xff\n"):
         name = f"{hashlib.sha256(lines).hexdigest()}.jsonl"
-        with pytest.raises(InvalidError):
+        with pytest.raises(InvalidError) as raised:
             anchors.read(name, lines)
-    with pytest.raises(ValueError, match="nothing"):
+        (fault,) = raised.value.faults
+        assert (fault.pointer, fault.rule) == (name, "anchors")
+        assert fault.detail.startswith("holds something else than anchors: ")
+        with pytest.raises(InvalidError) as raised:
+            anchors.read("another.jsonl", lines)
+        assert raised.value.faults == (
+            Fault("another.jsonl", "digest", "does not hold what it is named after"),
+        )
+    with pytest.raises(ValueError, match=r"^nothing is anchored$"):
         anchors.written([])
 
 
@@ -228,3 +240,73 @@ def test_every_change_of_a_byte_of_an_export_is_found_by_anchors_alone():
         if not anchors.hold(chain.verify(events), kept).bad:
             missed.append(changed)
     assert missed == []
+
+
+def test_a_span_has_its_beginning_and_not_its_end():
+    """Two months that follow each other hold each event once."""
+    second = timedelta(seconds=1)
+    month = Span(AT, AT + timedelta(days=30))
+    assert [month.holds(AT + by) for by in (-second, 0 * second)] == [False, True]
+    assert [month.holds(AT + timedelta(days=30) + by) for by in (-second, 0 * second)] == [True, False]
+    assert Span().holds(AT)
+    assert Span(since=AT).holds(AT + timedelta(days=9000))
+    assert Span(until=AT).holds(AT - timedelta(days=9000))
+
+
+def test_what_is_anchored_of_a_lost_time_is_said_to_be_of_it():
+    """A restored table lacks what left it meanwhile; what it has, and what others have, is held as ever."""
+    kept, before, after = restored("a", "b")
+    other = named(ended("i-1"), "l-other")
+    lost = tuple(range(kept.seq + 1, before.seq + 1))
+    found = held(exported(after, other), anchored(before, after, other))
+    assert found.bad == ()
+    assert found.restored == (Restored(kept.id, 2, kept.seq, lost),)
+    assert (found.covered, found.uncovered) == (len(after.history) + other.seq, 0)
+    assert found.anchors == len(after.history) + other.seq
+    assert held(exported(before, after), anchored(before, after)).restored == (
+        Restored(kept.id, 2, kept.seq, lost),
+    ), "what is there still is told of by the export itself"
+
+
+def test_what_is_covered_is_counted_over_all_items():
+    """An auditor must know how much of the export no anchor speaks of."""
+    one, other = ended("i-1"), named(ended("i-1"), "l-other")
+    found = held(exported(one, other), [*anchored(one), anchored(other)[1]])
+    assert (found.bad, found.covered, found.uncovered) == ((), one.seq + 2, other.seq - 2)
+    found = held(exported(one, other), anchored(other))
+    assert (found.bad, found.covered, found.uncovered) == ((), other.seq, one.seq)
+    found = held(exported(one), [])
+    assert (found.anchors, found.covered, found.uncovered, found.last) == (0, 0, one.seq, None)
+
+
+def test_nothing_after_the_first_bad_event_is_covered():
+    """The chain goes no further than its first broken link."""
+    this = ended("i-1")
+    wrong = [one if one.seq != 3 else msgspec.structs.replace(one, hash="0" * 64) for one in anchored(this)]
+    found = held(exported(this), wrong)
+    assert found.bad == (chain.Bad(this.id, 3, "is not the one that was anchored"),)
+    assert (found.covered, found.uncovered) == (2, this.seq - 2)
+
+
+def test_the_fault_of_the_chain_is_named_before_that_of_an_anchor():
+    """Both find the same event; what is wrong with it in itself says more than that it is another one."""
+    this = ended("i-1")
+    events = exported(this)
+    events[2]["type"] = "launch.approved"
+    (bad,) = anchors.hold(chain.verify(events), anchored(this)).bad
+    assert bad == chain.Bad(this.id, 3, "is not as it was written")
+
+
+def test_an_event_anchored_twice_is_named_by_its_item_and_number():
+    """Two truths of one event: where to look is all that can be said."""
+    this = ended("i-1")
+    twice = [*anchored(this), msgspec.structs.replace(anchored(this)[0], hash="0" * 64)]
+    assert held(exported(this), twice).bad == (chain.Bad(this.id, 1, "was anchored twice, and not the same"),)
+
+
+def test_the_first_event_of_an_export_is_asked_for():
+    """It begins at its first event, whichever that is, and everything anchored from there on must be there."""
+    this = ended("i-1")
+    kept = anchored(this)
+    assert held(exported(this)[2:], kept).bad == ()
+    assert anchors.hold(chain.verify([]), kept).bad == (chain.Bad(this.id, 1, "is anchored, and is missing"),)

@@ -234,3 +234,110 @@ def test_each_fault_is_named_for_what_it_is():
         ("l-0", 0, "has no seq"),
         (this.id, 2, "stands there twice, and not the same"),
     ]
+
+
+def renamed(item: Launch, name: str) -> Launch:
+    """Return the same history under another id, chained anew."""
+    made = msgspec.structs.replace(item, id=name, history=(), seq=item.history[0].seq - 1, head=None)
+    for one in item.history:
+        link = msgspec.structs.replace(one, prev=made.head)
+        made = made.changed(seq=one.seq, history=(*made.history, link), head=event.hash_of(name, link))
+    return made
+
+
+def test_items_are_told_apart():
+    """An export holds many: what is said of one is said of each, by its own id and number."""
+    one, other = restored("a"), [renamed(each, "l-2") for each in restored("a")]
+    found = chain.verify([*exported(one[1], one[2]), *exported(other[1], other[2])])
+    lost = one[0].seq + 1
+    assert found.bad == ()
+    assert found.restored == (Restored("l-1", 2, lost - 1, (lost,)), Restored("l-2", 2, lost - 1, (lost,)))
+    assert {(head.subject, head.seq) for head in found.heads} == {
+        (each.id, event.seq) for each in (*one[1:], *other[1:]) for event in each.history
+    }
+    assert (found.items, found.unchained) == (2, 0)
+    gone = [Head("l-1", lost, "0" * 64), Head("l-1", 99, "0" * 64), Head("l-3", 4, "0" * 64)]
+    missed = chain.verify(exported(one[2]), gone)
+    assert missed.restored == (Restored("l-1", 2, lost - 1, (lost, 99)),)
+    assert missed.bad == (chain.Bad("l-3", 4, "is missing"),)
+
+
+def test_what_is_not_chained_is_counted_over_all_items():
+    """The first of an item has nothing before it, in whatever epoch it begins, and is no gap."""
+    plain = [
+        msgspec.structs.replace(
+            this, history=tuple(msgspec.structs.replace(e, prev=None) for e in this.history)
+        )
+        for this in (running("i-1"), renamed(running("i-1"), "l-2"), begun_in(renamed(running(), "l-3"), 2))
+    ]
+    assert chain.verify(exported(*plain)).unchained == sum(len(this.history) - 1 for this in plain)
+
+
+@pytest.mark.parametrize(
+    ("subject", "seq", "lost"),
+    [
+        ("l-1", 6, True),
+        ("l-1", 5, False),
+        ("l-2", 6, False),
+        ("l-1", EPOCH, True),
+        ("l-1", EPOCH + 1, False),
+        ("l-1", 2 * EPOCH + 1, False),
+    ],
+)
+def test_what_a_restore_loses(subject: str, seq: int, lost: bool):  # noqa: FBT001 - a table
+    """Of that item, after the event at which the table was kept, and of an earlier epoch: nothing else."""
+    restore = Restored("l-1", 2, 5)
+    assert chain.lost_by(subject, seq, [restore]) == (restore if lost else None)
+
+
+def test_an_epoch_begins_with_its_first_event():
+    """A later one that goes on from before the restore would hide those that are between them."""
+    kept, _, _ = restored("a")
+    second = event.Event(EPOCH + 2, "launch.stopped", AT, kept.history[-1].data, kept.head)
+    events = msgspec.json.decode(msgspec.json.encode([*exported(kept), event.cloud_event(kept.id, second)]))
+    assert [(one.seq, one.why) for one in chain.verify(events).bad] == [(kept.seq + 1, "is missing")]
+
+
+def test_a_history_of_one_event_goes_on_after_a_restore():
+    """A restore to just after somebody asked is a restore like any other."""
+    this = running("i-1")
+    short = this.changed(seq=1, history=this.history[:1], head=event.hash_of(this.id, this.history[0]))
+    after = in_epoch(short, 2).happened(AT, event.LaunchTerminated(launch=short.facts))
+    found = chain.verify(exported(after))
+    assert (found.bad, found.restored) == ((), (Restored(this.id, 2, 1),))
+
+
+def schema_of(version: object, kind: str = "launch.requested") -> list[dict[str, Any]]:
+    """Return one event that names this version of its schema, or whatever else it names."""
+    (first, *_) = running("i-1").history
+    told = event.cloud_event("l-1", msgspec.structs.replace(first, type=kind))
+    told["dataschema"] = f"urn:gonogo:event:{kind}:{version}" if isinstance(version, int) else version
+    found: list[dict[str, Any]] = msgspec.json.decode(msgspec.json.encode([told]))
+    return found
+
+
+def test_an_event_names_a_schema_that_it_has_or_had():
+    """What was written by older code is whole, and what names a schema that never was, was written by nobody."""
+    for kind, data in event.ALL.items():
+        for version in range(1, data.schema_version + 1):
+            assert chain.verify(schema_of(version, kind)).bad == ()
+        for version in (0, data.schema_version + 1, None, 7.5, f"urn:gonogo:event:{kind}"):
+            assert chain.verify(schema_of(version, kind)).bad, (kind, version)
+
+
+@pytest.mark.parametrize("version", [1, 9])
+def test_an_event_of_newer_code_may_name_any_version(version: int):
+    """Its kind is not known here, but its schema is of that kind."""
+    assert chain.verify(schema_of(version, "launch.levitated")).bad == ()
+    for other in (None, 7, "urn:gonogo:event:launch.approved:1", "http://example.com/schema"):
+        told = schema_of(version, "launch.levitated")
+        told[0]["dataschema"] = other
+        assert chain.verify(told).bad
+
+
+def test_events_without_hashes_are_read():
+    """What was exported before events were chained has neither hash; what says a wrong one is found."""
+    (first, *_) = exported(running("i-1"))
+    bare = {name: one for name, one in first.items() if name not in ("hash", "prevhash")}
+    assert chain.verify([bare]).bad == ()
+    assert chain.verify([{**bare, "hash": None}]).bad
