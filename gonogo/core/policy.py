@@ -462,7 +462,7 @@ def _ask(
     return Answer(
         allowed=result.allowed and not errors,
         forbidden=denied and bool(reasons),
-        policies=tuple(bundle.policies[name].label for name in reasons) if denied else reasons,
+        policies=tuple(bundle.policies[name].label for name in reasons) if denied or errors else reasons,
         errors=errors,
     )
 
@@ -497,8 +497,7 @@ def _groups(bundle: Bundle, asker: Principal) -> frozenset[str]:
 
 def _is_in_another(scope: dict[str, Any], groups: frozenset[str]) -> bool:
     """Tell whether a policy is for the members of a group that is none of these; groups are in no groups."""
-    entity = scope.get("entity", {})
-    return scope["op"] == "in" and entity.get("type") == "Group" and entity["id"] not in groups
+    return scope["op"] == "in" and scope["entity"]["type"] == "Group" and scope["entity"]["id"] not in groups
 
 
 @lru_cache(maxsize=16)

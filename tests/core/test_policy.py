@@ -838,3 +838,163 @@ def test_nobody_may_launch_directly_what_is_a_longer_lease():
     """Who may stop and extend what others launched is told by templates, and by nothing else."""
     question = longer(asked(example(), by=OPS), "7d")
     assert not policy.may_launch_directly(example(), principal(OPS), question)
+
+
+# What is asked of Cedar, and what of it is said
+
+
+OVER = Standing(
+    cost_center="4711", month="2026-11", limit=Decimal(1), committed=Decimal(1), estimate=Decimal(1)
+)
+"""A budget that is used up."""
+WHEN_OVER = "when { context has budget && context.budget.overrun };"
+
+
+@pytest.mark.parametrize(
+    ("action", "by", "other"),
+    [
+        ("request", DEV, None),
+        ("launch", OPS, None),
+        ("break_glass", DEV, None),
+        ("request", OPS, DEV),
+        ("launch", OPS, LEAD),
+    ],
+)
+def test_each_action_is_told_how_the_budget_stands(action: str, by: Actor, other: Actor | None):
+    """What is forbidden over budget is so at once too, by breaking the glass, and for somebody else."""
+    whom = other or by
+    made = with_policies(
+        ACTS.format("operators", ""),
+        f'permit (principal == Person::"{whom.key}", action == Action::"launch", resource);'
+        if action == "launch"
+        else "",
+        f'@id("no more") forbid (principal == Person::"{whom.key}", action == Action::"{action}", resource)'
+        f" {WHEN_OVER}",
+    )
+    question = msgspec.structs.replace(
+        asked(made, by=by, on_behalf_of=other), break_glass=action == "break_glass"
+    )
+    within = msgspec.structs.replace(OVER, limit=Decimal(2))
+    assert policy.judge(made, principal(by), question, within).outcome != "refused"
+    assert policy.judge(made, principal(by), question, OVER).outcome == "refused"
+    assert policy.judge(made, principal(by), question).outcome != "refused"
+
+
+def test_a_schema_without_budgets_is_told_of_none():
+    """A bundle from before there were budgets answers as it did, whatever stands in the ledger."""
+    made = bundle(
+        schema=replaced("    budget?: Budget,  // where the cost center has one: see budgets.toml\n", ""),
+        policies=lambda text: text.replace("context has budget && context.budget.overrun", "false"),
+        budgets=None,
+    )
+    question = asked(made, by=OPS)
+    assert policy.judge(made, principal(OPS), question, OVER).outcome == "direct"
+    assert policy.judge(made, principal(DEV), asked(made), OVER).gates == ("lead",)
+
+
+def test_a_launch_without_a_name_has_an_empty_one():
+    """A policy that wants every launch named can say so."""
+    made = with_policies(f'forbid (principal, {REQUEST}, resource) when {{ context.claimed.name == "" }};')
+    assert answer(made, DEV) == "refused"
+    assert answer(made, DEV, name="fair") == "lead"
+
+
+def test_a_launch_that_errs_is_said_to():
+    """Who writes policy must find the rule that failed: by the action, and each error told."""
+    made = with_policies(
+        f'@id("one") permit (principal, action == Action::"launch", resource) when {{ {ALWAYS_ERRS} }};',
+        f'@id("other") forbid (principal, action == Action::"launch", resource) when {{ {ALWAYS_ERRS} }};',
+    )
+    judgement = judged(made, OPS)
+    assert judgement.policies == ("operators launch",)
+    head = "Policy could not be evaluated for 'launch', and that means no: "
+    assert judgement.reason.startswith(head)
+    errors = judgement.reason.removeprefix(head).split("; ")
+    assert len(errors) == 2
+    assert all(one.startswith("error while evaluating policy") for one in errors), errors
+
+
+def test_all_that_forbid_are_named():
+    """Who is refused must not mend one thing after the other."""
+    made = with_policies(
+        f'@id("not now") forbid (principal, {REQUEST}, resource);',
+        f'@id("not here") forbid (principal, {REQUEST}, resource);',
+    )
+    assert judged(made, DEV).reason == "Policy forbids 'request': not now, not here."
+
+
+@pytest.mark.parametrize("monthly", ["0.0", "1000.0", "1000000.0"])
+def test_a_gate_need_only_be_decided_by_enough_at_some_price(monthly: str):
+    """A gate of which only the free, the dear, or the very dear can be decided is no mistake of its writer's."""
+    only = (
+        'permit (principal in Group::"leads", action == Action::"approve", resource == Gate::"dear")'
+        f' when {{ context.monthly_cost == decimal("{monthly}") }};'
+    )
+    gate = also('[dear]\ntitle = "Dear"\nquorum = 1\nexpires_after = "1d"')
+    assert "dear" in with_policies(only, gates=gate).gates
+    with pytest.raises(BundleRefusedError, match="policy lets 0 people decide it"):
+        with_policies(only.replace(monthly, "7.0"), gates=gate)
+
+
+def test_a_timer_is_decided_by_nobody():
+    """Whoever may approve whatever there is does not turn the clock forward."""
+    made = with_policies(
+        'permit (principal in Group::"leads", action == Action::"approve", resource);',
+        gates=also('[cool]\ntitle = "Cool"\nkind = "timer"\nwait = "1h"'),
+    )
+    assert policy.eligible(made, "lead", asked(made)) == {LEAD}
+    assert policy.eligible(made, "cool", asked(made)) == frozenset()
+
+
+def test_a_hook_escalates_to_a_gate_and_not_to_the_group_of_that_name():
+    """A group that is called like the gate of people would have a system's seat."""
+    made = with_policies(
+        'permit (principal == Person::"http://gonogo.local#robot", action == Action::"approve", resource);',
+        'permit (principal in Group::"leads", action == Action::"approve", resource == Gate::"leads");',
+        gates=also(
+            '[scan]\ntitle = "Scan"\nkind = "hook"\nquorum = 1\nexpires_after = "1h"\non_expiry = "escalate"\n'
+            'escalate_to = "leads"\n[leads]\ntitle = "Leads"\nquorum = 1\nexpires_after = "1d"'
+        ),
+        people=also(somebody("robot", more="service = true")),
+    )
+    assert policy.reserve(made, "scan", asked(made)) == frozenset()
+    assert policy.eligible(made, "scan", asked(made), escalated=True) == {actor("robot")}
+
+
+def test_a_gate_has_what_its_rule_says_and_where_it_says_nothing_what_its_kind_does():
+    """A silent system means no, silent people mean that it is over, and a timer keeps its window."""
+    window = 'window = { time_zone = "Europe/Vienna", from = "09:00", to = "17:00" }'
+    made = with_policies(
+        'permit (principal == Person::"http://gonogo.local#robot", action == Action::"approve", resource);',
+        *(f'@gate("{one}") permit (principal, {REQUEST}, resource);' for one in ("scan", "lead", "hours")),
+        gates=also(
+            '[scan]\ntitle = "Scan"\nkind = "hook"\nquorum = 1\nexpires_after = "1h"\n'
+            f'[hours]\ntitle = "Hours"\nkind = "timer"\n{window}'
+        ),
+        people=also(somebody("robot", more="service = true")),
+    )
+    question = asked(made)
+    gates = {
+        one.name: one
+        for one in policy.gates_for(made, policy.judge(made, principal(DEV), question), question)
+    }
+    assert {name: one.on_expiry for name, one in gates.items() if one.kind != "timer"} == {
+        "scan": "reject",
+        "lead": "expire",
+    }
+    assert gates["hours"].window == made.gates["hours"].window
+    assert gates["hours"].window is not None
+
+
+@pytest.mark.parametrize(("who", "times"), [(STRANGER, 1), (LEAD, 1), (DEV, 1), (OPS, 2)])
+def test_only_what_could_decide_is_asked(who: Actor, times: int):
+    """Cedar is asked where some policy could take the question, by person and by group: each question takes time."""
+    made = with_policies(
+        'permit (principal == Person::"http://gonogo.local#finance", action == Action::"launch", resource);',
+        'permit (principal in Group::"operators", action == Action::"launch", resource == Template::"gpu-large");',
+    )
+    with mock.patch.object(cedarpy, "is_authorized", wraps=cedarpy.is_authorized) as ask:
+        policy.judge(made, principal(who), asked(made, by=who))
+    assert ask.call_count == times
+    known = len(cedarpy.PolicySet.from_str(made.files["policies.cedar"]))
+    assert all(len(call.args[1]) < known for call in ask.call_args_list if call.args[1])
