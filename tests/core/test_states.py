@@ -211,7 +211,9 @@ def test_the_table_knows_every_command():
 
 def test_what_is_printed_is_the_table():
     """Who reads docs/states.md sees a row a command, a column a state, and no cell left out."""
-    head, _, *rows = states.markdown().splitlines()
+    head, line, *rows = states.markdown().splitlines()
+    assert head.startswith("| command | by | ")
+    assert line == "|---" * (len(State) + 2) + "|"
     assert [cell.strip() for cell in head.split("|")[3:-1]] == list(State)
     assert [row.split("|")[1].strip(" `") for row in rows] == list(Command)
     assert {row.count("|") for row in rows} == {len(State) + 3}
