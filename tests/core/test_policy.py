@@ -998,3 +998,22 @@ def test_only_what_could_decide_is_asked(who: Actor, times: int):
     assert ask.call_count == times
     known = len(cedarpy.PolicySet.from_str(made.files["policies.cedar"]))
     assert all(len(call.args[1]) < known for call in ask.call_args_list if call.args[1])
+
+
+def test_what_somebody_is_holds_whatever_their_token_says():
+    """A token's groups add groups; a service stays one, and who is in no file has their issuer all the same."""
+    made = with_policies(
+        'permit (principal, action == Action::"act_for", resource)'
+        ' when { principal.issuer == "http://gonogo.local" && !principal.service && !resource.service };',
+        f'@gate("lead") permit (principal, {REQUEST}, resource)'
+        ' when { principal.issuer == "http://gonogo.local" && !principal.service };',
+        people=also(somebody("robot", more="service = true")),
+    )
+    robot = actor("robot")
+    for groups in ((), ("finance",), ("leads", "finance")):
+        assert answer(made, STRANGER, groups=groups) == "lead"
+        assert answer(made, FINANCE, groups=groups) == "lead"
+        assert answer(made, robot, groups=groups) == "refused"
+        assert answer(made, STRANGER, groups=groups, on_behalf_of=DEV) == "lead"
+        assert answer(made, STRANGER, groups=groups, on_behalf_of=robot) == "refused"
+        assert answer(made, robot, groups=groups, on_behalf_of=DEV) == "refused"
