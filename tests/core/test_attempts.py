@@ -6,6 +6,7 @@ import pytest
 
 from gonogo.core import attempts, event
 from gonogo.core.errors import TransitionNotAllowedError
+from gonogo.core.gates import Gate
 from gonogo.core.launch import Launch
 from gonogo.core.states import State
 from tests.core.builders import (
@@ -82,7 +83,7 @@ def test_what_still_says_go_is_not_asked_anew():
     assert attempts.reopen(this, lost={"lead": NOBODY}, at=AT) is this
 
 
-def live(*gates: object) -> Launch:
+def live(*gates: Gate) -> Launch:
     """Return a launch that runs, with gates after it."""
     return attempts.record_started(
         attempts.claim(launch(*gates, asks=question(break_glass=True)), at=AT), resources=("i-1",), at=AT
