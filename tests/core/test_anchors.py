@@ -310,3 +310,12 @@ def test_the_first_event_of_an_export_is_asked_for():
     kept = anchored(this)
     assert held(exported(this)[2:], kept).bad == ()
     assert anchors.hold(chain.verify([]), kept).bad == (chain.Bad(this.id, 1, "is anchored, and is missing"),)
+
+
+def test_what_is_there_of_a_lost_time_must_be_as_it_was_anchored():
+    """That a restore lost an event excuses that it is missing, not that it is another one."""
+    kept, before, after = restored("a")
+    wrong = msgspec.structs.replace(anchored(before)[kept.seq], hash="0" * 64)
+    assert held(exported(before, after), [*anchored(after), wrong]).bad == (
+        chain.Bad(kept.id, kept.seq + 1, "is not the one that was anchored"),
+    )

@@ -132,3 +132,13 @@ def test_money_is_exact_through_the_store():
         this = budget.hold(this, f"l-{n}", Decimal("0.1"), AT)
     assert this.committed() == Decimal(10)
     assert this.history[-1].data["committed"] == "10.0"
+
+
+def test_the_month_is_told_where_least_is_left_after_the_launch():
+    """What decides is what would be left, not how dear a month is or how much was left before."""
+    rule = BudgetRule(monthly=Decimal(100))
+    found = budget.standing(
+        "4711", rule, {}, {"2026-11": Decimal(10), "2026-12": Decimal(90), "2027-01": Decimal(20)}
+    )
+    assert found is not None
+    assert (found.month, found.estimate) == ("2026-12", Decimal(90))

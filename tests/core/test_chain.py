@@ -342,3 +342,22 @@ def test_events_without_hashes_are_read():
     bare = {name: one for name, one in first.items() if name not in ("hash", "prevhash")}
     assert chain.verify([bare]).bad == ()
     assert chain.verify([{**bare, "hash": None}]).bad
+
+
+def test_what_is_there_of_a_lost_time_must_be_as_it_was_kept():
+    """That a restore lost an event excuses that it is missing, not that it is another one."""
+    kept, before, after = restored("a")
+    found = chain.verify(exported(before, after), [Head(kept.id, kept.seq + 1, "0" * 64)])
+    assert found.bad == (chain.Bad(kept.id, kept.seq + 1, "is not the one whose hash was kept"),)
+
+
+def test_an_older_version_of_a_schema_is_one_it_had(monkeypatch: pytest.MonkeyPatch):
+    """Histories outlive the code that wrote them."""
+    monkeypatch.setattr(event.LaunchRequested, "schema_version", 3)
+    assert [bool(chain.verify(schema_of(version)).bad) for version in range(5)] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,7 @@ from tests.core.builders import (
     question,
     reject,
     review,
+    running,
     timer,
     told,
 )
@@ -378,3 +381,46 @@ def test_a_decision_in_time_beats_a_late_alarm():
     this = decide(decide(this, LEAD, at=AT + HOUR), LEAD2, at=AT + HOUR)
     after = tick(this, AT + 2 * HOUR)
     assert told(after) == told(this)
+
+
+def test_silence_passes_unless_somebody_said_no():
+    """A gate that nobody need answer is passed in time; one no, too few to reject, is an answer, and holds it up."""
+    rule: dict[str, Any] = {
+        "quorum": 2,
+        "reject_quorum": 2,
+        "expires_after": "2h",
+        "on_expiry": "approve",
+    }
+    for made in (hook("scan", SCANNER, SCANNER2, **rule), gate("scan", SCANNER, SCANNER2, **rule)):
+        this = launch(made)
+        silent = clock.tick(this, at=AT + 2 * HOUR)
+        assert (silent.state, silent.gate("scan").state) == (State.PENDING, GateState.GO)
+        heard = clock.tick(reject(this, SCANNER, "scan"), at=AT + 2 * HOUR)
+        assert (heard.state, heard.gate("scan").state) == (State.REJECTED, GateState.NO_GO)
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (lambda: launch(gate(), waits_until=AT + HOUR), "It has waited as long as its template allows."),
+        (
+            lambda: launch(gate(), asks=question(launch_by=AT + HOUR)),
+            "It was to be launched by now or not at all.",
+        ),
+    ],
+)
+def test_what_came_too_late_says_why(made: Callable[[], Launch], why: str):
+    """Whoever asked must know whether to ask again, and for when."""
+    gone = clock.tick(made(), at=AT + HOUR)
+    assert gone.state is State.EXPIRED
+    assert last(gone, event.LaunchExpired).data["why"] == why
+
+
+def test_an_ended_lease_is_ended_once():
+    """A termination that takes its time is not asked for again each time the clock looks."""
+    this = running()
+    assert this.lease_ends_at is not None
+    ended = clock.tick(this.changed(due_at=this.lease_ends_at), at=this.lease_ends_at)
+    assert (ended.wanted, told(ended).count("launch.change_requested")) == ("terminate", 1)
+    again = clock.tick(ended.changed(due_at=this.lease_ends_at + HOUR), at=this.lease_ends_at + HOUR)
+    assert told(again).count("launch.change_requested") == 1

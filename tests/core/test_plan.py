@@ -221,3 +221,12 @@ def test_a_plan_is_somewhere():
 
 
 ROLE = "arn:aws:iam::123456789012:role/{}"
+
+
+def test_a_choice_is_a_plan_of_its_own():
+    """The engine gets the choice that it is to make, and no other to choose from."""
+    asks = question(count=2, choices=2).plan
+    first, second, third = (asks.chosen(choice) for choice in (1, 2, 3))
+    assert (first.spec, first.units, first.choices) == (asks.spec, asks.units, ())
+    for plan_, choice in ((second, asks.choices[0]), (third, asks.choices[1])):
+        assert plan_ == msgspec.structs.replace(asks, spec=choice.spec, units=choice.units, choices=())

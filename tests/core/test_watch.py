@@ -23,6 +23,9 @@ def test_each_account_and_region_has_one_watch():
     ids = {watch.watch_id(account, region) for account in (None, "222222222222") for region in ("a-1", "b-1")}
     assert len(ids) == 4
     assert all(one.startswith("w-") for one in ids), ids
+    assert watch.id_of(HERE) == "w-2y5ydji5r6ujzu4lkjhq2bsciwjb45x5", (
+        "an id that changes is a second watch of each place"
+    )
 
 
 def test_a_watch_goes_on_for_a_quarter_of_an_hour():
