@@ -6,6 +6,7 @@ import gc
 import hashlib
 import os
 import resource
+import shutil
 import signal
 import tempfile
 import time
@@ -108,6 +109,7 @@ class Trying:
                 self._tried(name, Tried("survived"))
             else:
                 self._tried(name, Tried("timeout" if abs(code) in (TIMEOUT, 9) else "killed"))
+        shutil.rmtree(self._scratch)
         return True
 
     def _reached(self, items: Sequence[Any]) -> tuple[list[Reached], dict[str, list[int]]]:
