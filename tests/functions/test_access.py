@@ -85,6 +85,9 @@ def test_the_table_is_what_each_action_promises() -> None:
             assert (answers["nobody"], answers["forged"], answers["stranger"]) == ("401", "401", "403"), row
         if action == "decide":
             assert (answers["requester"], answers["self"]) == ("403", "403"), row
+        if action in ("own", "run"):
+            assert [answers[role] for role in ("developer", "approver", "service")] == ["403"] * 3, row
+            assert (answers["operator"] == "403") == (action == "own"), row
 
 
 @pytest.mark.parametrize(
@@ -120,7 +123,8 @@ def test_a_room_that_forgets_to_ask_who_is_there_is_still_shut() -> None:
         "body": None,
         "isBase64Encoded": False,
     }
-    assert Answer(board(event, None)).code == 401
+    for nothing in (dict[str, str](), None):
+        assert Answer(board({**event, "headers": nothing}, None)).code == 401
     assert reached == []
     assert Answer(board({**event, "headers": {"Authorization": "Bearer x"}}, None)).code == 200
     assert reached == [1]
