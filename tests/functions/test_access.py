@@ -13,7 +13,9 @@ import pytest
 from openapi_spec_validator import validate
 
 import app
-from functions.openapi import document
+from functions.bodies import Nothing
+from functions.headers import from_elsewhere
+from functions.openapi import OPERATIONS, document
 from infra import routes
 from infra.routes import Row
 from tests.functions import matrix
@@ -192,6 +194,7 @@ FROM_ELSEWHERE = (
     {"origin": "https://elsewhere.example"},
     {"origin": "http://gonogo.test.elsewhere.example"},
     {"origin": "http://gonogo.test:81"},
+    {"origin": "http://nogo.test"},
     {"origin": "null"},
     {"origin": ""},
     {"origin": "gonogo.test"},
@@ -233,6 +236,13 @@ def test_no_form_is_taken_from_another_site(world: World) -> None:
             assert taken.code != 403, (path, headers)
 
 
+@pytest.mark.parametrize("origin", ["", "null", "file://", "gonogo.test", "about:blank"])
+def test_who_is_nowhere_is_elsewhere(origin: str) -> None:
+    """Where nobody has said what our own address is, that is not to be the address of everybody without one."""
+    for host in ({}, {"host": ""}, {"host": "gonogo.test"}):
+        assert from_elsewhere({"origin": origin, **host}, "/")
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_what_only_reads_changes_nothing(world: World, method: str) -> None:
     """Scanners, previews and browsers fetch every link, often; nothing is decided by that."""
@@ -247,6 +257,20 @@ def test_what_only_reads_changes_nothing(world: World, method: str) -> None:
                 assert answer.code < 500
     world.settle()
     assert (world.rows(), len(world.mails())) == (before, mails)
+
+
+@pytest.mark.parametrize("said", [b'{"force": true}', b"[]", b"null", b"true"])
+def test_what_needs_no_words_takes_none(world: World, said: bytes) -> None:
+    """Who says more than a command may hear meant something by it that would not be done."""
+    launch = world.ask()
+    world.settle()
+    before = world.rows()
+    silent = [one for one in OPERATIONS if one.body is Nothing]
+    assert len(silent) > 4
+    for one in silent:
+        url = one.path.replace("{id}", launch["id"])
+        assert world.call(one.method.upper(), url, who="dev", raw=said).code == 400, url
+    assert world.rows() == before
 
 
 def test_running_things_are_changed_by_few(world: World) -> None:
@@ -346,27 +370,37 @@ def test_no_launch_id_is_an_error_of_ours(world: World) -> None:
     assert max(asked) <= 2048  # DynamoDB refuses to look for a longer key, which moto does not
 
 
-def test_lists_come_in_pages(world: World) -> None:
+def paged(world: World, path: str, who: str, limit: int) -> list[Any]:
+    """Return what a list has, read page by page."""
+    seen: list[Any] = []
+    cursor = ""
+    while True:
+        page = world.call("GET", f"{path}limit={limit}{cursor}", who=who).json
+        assert len(page["items"]) <= limit
+        seen += page["items"]
+        if page["cursor"] is None:
+            return seen
+        assert len(seen) < 100, "it goes round and round"
+        cursor = f"&cursor={page['cursor']}"
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_lists_come_in_pages(world: World, limit: int) -> None:
     """Every launch is on one page, the newest first, by a cursor that says nothing to whoever holds it."""
     made = []
     for _ in range(7):
         made.append(world.ask()["id"])
         world.clock.go(minutes=1)
-    seen: list[str] = []
-    cursor = ""
-    while True:
-        page = world.call("GET", f"/v1/launches?limit=3{cursor}", who="dev").json
-        assert len(page["items"]) <= 3
-        seen += [one["id"] for one in page["items"]]
-        if page["cursor"] is None:
-            break
-        cursor = f"&cursor={page['cursor']}"
-    assert seen == made[::-1]
-    by_state = world.call("GET", "/v1/launches?state=PENDING_APPROVAL&limit=100", who="lead").json
-    assert [one["id"] for one in by_state["items"]] == made[::-1]
+        world.settle()
+    made.reverse()
+    for path, who in (
+        ("/v1/launches?", "dev"),
+        ("/v1/launches?requester=http://gonogo.local%23dev&", "lead"),
+        ("/v1/launches?state=PENDING_APPROVAL&", "lead"),
+    ):
+        assert [one["id"] for one in paged(world, path, who, limit)] == made, path
+    assert [one["launch"]["id"] for one in paged(world, "/v1/inbox?", "lead", limit)] == made
     assert world.call("GET", "/v1/launches?state=RUNNING", who="lead").json == {"items": [], "cursor": None}
-    others = world.call("GET", "/v1/launches?requester=http://gonogo.local%23dev&limit=1", who="lead").json
-    assert [one["id"] for one in others["items"]] == made[-1:]
     assert world.call("GET", "/v1/launches", who="lead").json["items"] == []
 
 

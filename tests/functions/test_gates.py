@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 from unittest import mock
 
@@ -275,12 +276,16 @@ def test_only_who_asked_amends_and_accepts(gates: World, who: str) -> None:
 def test_an_offer_is_accepted_in_one_step(gates: World) -> None:
     """Who offered less has said go to just that, and to nothing else."""
     launch = gates.ask(parameters={"count": 3})
-    body = {"gate": "lead", "digest": launch["digest"], "parameters": {"count": 1}, "lease": "7d"}
+    less = {"parameters": {"count": 1}, "lease": "7d", "comment": "one will do"}
+    body = {"gate": "lead", "digest": launch["digest"], **less}
     offered = post(gates, launch, "offers", "lead", body).json
     assert offered["digest"] == launch["digest"], "an offer changes nothing"
     (offer,) = offered["offers"]
+    assert (offer["lease"], offer["comment"]) == ("7d", "one will do")
+    assert Decimal(offer["price"]["hourly"]) * 3 == Decimal(launch["price"]["hourly"])
     taken = post(gates, launch, "accept", "dev", {"digest": offer["digest"]}).json
     assert (taken["state"], taken["digest"]) == ("PENDING", offer["digest"])
+    assert (taken["lease"], taken["price"]) == (offer["lease"], offer["price"])
     assert [(one["actor"]["subject"], one["channel"]) for one in taken["gates"][0]["decisions"]] == [
         ("lead", "offer")
     ]
@@ -405,6 +410,11 @@ def test_few_delegate_for_others(gates: World) -> None:
     of = "/v1/delegation?of=http://gonogo.local%23lead"
     for who, code in (("dev", 403), ("finance", 403), ("lead2", 403), ("ops", 200)):
         assert gates.call("PUT", of, body, who=who).code == code
+    for who in ("dev", "finance", "lead2"):
+        assert gates.call("DELETE", of, who=who).code == 403
+    assert gates.call("GET", of, who="dev").json["in_force"]
+    ended = gates.call("DELETE", of, who="ops").json
+    assert (ended["actor"]["subject"], ended["in_force"]) == ("lead", False)
 
 
 # Break-glass
