@@ -16,10 +16,11 @@ import app
 from functions.bodies import Nothing
 from functions.headers import from_elsewhere
 from functions.openapi import OPERATIONS, document
+from gonogo import __version__
 from infra import routes
 from infra.routes import Row
 from tests.functions import matrix
-from tests.functions.faults import on_each_call
+from tests.functions.faults import on_each_call, refusing
 from tests.functions.matrix import ASK, FILES, each_cell
 from tests.functions.policy import ANOTHER_DEVELOPER, policy
 from tests.functions.world import Answer, World, example, world
@@ -257,6 +258,25 @@ def test_what_only_reads_changes_nothing(world: World, method: str) -> None:
                 assert answer.code < 500
     world.settle()
     assert (world.rows(), len(world.mails())) == (before, mails)
+
+
+def test_notices_that_failed_come_in_pages(world: World) -> None:
+    """Whoever mends a sender must find all that it lost, not the newest of them over and over."""
+    with on_each_call(before=refusing("sesv2.SendEmail", "BadRequestException")):
+        for _ in range(3):
+            world.ask()
+            world.settle()
+    found = paged(world, "/v1/deliveries?", "ops", 2)
+    assert len(found) == len({one["id"] for one in found}) == 3
+
+
+def test_whoever_restores_the_table_is_told_when_launches_go_on(world: World) -> None:
+    """Nothing is launched in a new epoch until it is known what the old one made."""
+    told = {"state": "ok", "version": __version__, "epoch": 1, "launching": True}
+    assert world.call("GET", "/healthz").json == told
+    world.gonogo.settings = msgspec.structs.replace(world.gonogo.settings, epoch=2)
+    vars(world.gonogo).pop("passed", None)
+    assert world.call("GET", "/healthz").json == {**told, "epoch": 2, "launching": False}
 
 
 @pytest.mark.parametrize("said", [b'{"force": true}', b"[]", b"null", b"true"])

@@ -557,6 +557,17 @@ def test_a_change_of_policy_waits_for_its_gate(gates: World) -> None:
     assert gates.read(waiting["id"])["state"] == "PENDING_APPROVAL", "and not for what waits"
 
 
+def test_a_change_of_policy_is_asked_for_once(gates: World) -> None:
+    """Who lost the answer asks again under the same key, and two approvals are not wanted; its files may be large."""
+    key = {"idempotency-key": "less-asking"}
+    large = {"docs/why.txt": "x" * 300_000}
+    body = {"files": {**changed(gated(LEAD2)), **large}, "reason": "less asking"}
+    first, second = (gates.call("PUT", "/v1/policy", body, who="ops", headers=key) for _ in range(2))
+    assert (first.code, second.code, second.json["id"]) == (202, 202, first.json["id"])
+    other = gates.call("PUT", "/v1/policy", {**body, "reason": "why not"}, who="ops", headers=key)
+    assert other.code == 422
+
+
 def test_a_policy_that_breaks_rules_is_not_asked_for(gates: World) -> None:
     """Nobody is shown what could never come into force; each fault says where."""
     files = {**gated(LEAD2), "gates.toml": "[lead]\ntitle = 1\n"}
@@ -564,7 +575,7 @@ def test_a_policy_that_breaks_rules_is_not_asked_for(gates: World) -> None:
     answer = gates.call("PUT", "/v1/policy", {"files": files, "reason": "x"}, who="ops")
     assert answer.code == 400
     assert answer.json["errors"][0]["pointer"].startswith("gates.toml")
-    for path in ("../x", "/etc/passwd", "a//b", "", "x\n"):
+    for path in ("../x", "./x", "x/.", "x/..", "x/./y", "/etc/passwd", "a//b", "", "x\n"):
         odd = gates.call("PUT", "/v1/policy", {"files": {path: ""}, "reason": "x"}, who="ops")
         assert odd.code == 400
     same = gates.call("PUT", "/v1/policy", {"files": gated(LEAD2), "reason": "x"}, who="ops")
