@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 from unittest import mock
 
@@ -195,7 +196,7 @@ def test_a_list_of_many_files_is_read_to_its_end(world: World) -> None:
         return ask(self, operation, {**arguments, **more})
 
     with mock.patch.object(BaseClient, "_make_api_call", cut):
-        read = [*adapter.versions(bucket(world), "anchors/", REGION)]
+        read = [*islice(adapter.versions(bucket(world), "anchors/", REGION), 20)]
     assert sorted(read) == [(key, line) for key in ("anchors/a", "anchors/b") for line in lines]
 
 
