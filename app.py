@@ -73,6 +73,7 @@ class Switchboard(Chalice):
 
 app = Switchboard(app_name="gonogo")
 app.api.cors = False
+app.log.setLevel("WARNING")  # it is our own logger too, and Chalice lets nothing below ERROR into the log
 
 
 def _api() -> Any:

@@ -81,7 +81,7 @@ def _finite(text: str) -> float | int:
 
 def _walk(value: Any, depth: int) -> None:
     """Refuse what is nested too deep, and text that is no Unicode (a lone surrogate)."""
-    if depth < 0:
+    if isinstance(value, dict | list) and depth == 0:
         raise _bad("depth", f"is nested deeper than {DEEPEST}")
     if isinstance(value, str):
         if not _is_unicode(value):

@@ -109,11 +109,14 @@ def test_in_another_account_it_is_whom_the_plan_names(
     made: list[Any], clock: Clock, part: accounts.Part, role: str
 ) -> None:
     """Whoever only looks has the role that only looks; the other account's owner tells us apart by external id."""
-    clients = Accounts(part, REGION, clock)
+    clients = Accounts(part, "eu-north-1", clock)
     with stubbed(shared("sts")) as sts:
         sts.add_response("assume_role", given(1, NOW + timedelta(hours=1)), asked(role, part))
         clients("ec2", THERE)
-    assert made == [("sts", REGION, None), ("ec2", "eu-west-1", given(1, NOW)["Credentials"]["AccessKeyId"])]
+    assert made == [
+        ("sts", "eu-north-1", None),
+        ("ec2", "eu-west-1", given(1, NOW)["Credentials"]["AccessKeyId"]),
+    ]
 
 
 def test_a_role_is_assumed_once_for_all_that_is_done_there(made: list[Any], clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""`ports.Bus` on EventBridge and `ports.DeadLetters` on SQS: what passes is put again, what is poison is found.
+"""`ports.Bus` on EventBridge and on a queue, its dead letters on SQS: what passes is put again, what is poison is found.
 
 The second engine takes whatever is put, onto a bus that there is or not: what AWS refuses is asked of the stub.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
 
-from gonogo.aws.bus import EventBridge, Queue
-from gonogo.core.errors import LaterError
+from gonogo.aws.bus import EventBridge, Queue, Subscriber
+from gonogo.core.errors import LaterError, RefusedError
 from gonogo.core.event import cloud_event
 from gonogo.ports import PoisonError
 from tests.contract.stubs import PASSING, REGION, SILENCES, shared, silent, stubbed
@@ -208,6 +209,71 @@ def test_a_dead_letter_that_cannot_be_put_now_holds_up_the_stream(
         stub.add_client_error("send_message", code, http_status_code=status)
         with pytest.raises(LaterError):
             queue.put({"id": "l-1"})
+
+
+@pytest.fixture
+def subscriber() -> Subscriber:
+    """Give one subscriber's queue, which keeps order, over a client that all tests share."""
+    made = Subscriber("https://sqs.us-east-1.amazonaws.com/123456789012/fresh.fifo", REGION)
+    vars(made).update(_sqs=shared("sqs"), _account="123456789012")
+    return made
+
+
+def lost(number: int, *, by_sender: bool) -> dict[str, Any]:
+    """Return what a queue says of one message that it did not take."""
+    return {"Id": str(number), "SenderFault": by_sender, "Code": "Because", "Message": "Of it."}
+
+
+@pytest.mark.parametrize(
+    ("failed", "named"),
+    [
+        ([lost(2, by_sender=False)], LaterError),
+        ([lost(2, by_sender=True), lost(4, by_sender=False)], LaterError),
+        ([lost(2, by_sender=True), lost(4, by_sender=True)], PoisonError),
+    ],
+)
+def test_what_a_queue_lost_by_its_own_fault_is_sent_again(
+    subscriber: Subscriber, failed: list[dict[str, Any]], named: type[Exception]
+) -> None:
+    """Its answer of 200 names what failed; only what it will never take is passed over."""
+    with stubbed(subscriber._sqs) as stub:
+        stub.add_response("send_message_batch", {"Successful": [], "Failed": failed})
+        with pytest.raises(named) as caught:
+            subscriber.publish(ten())
+    assert not isinstance(caught.value, PoisonError) or caught.value.poison == (2, 4)
+
+
+def test_what_is_too_much_together_is_sent_in_halves(subscriber: Subscriber) -> None:
+    """All but the one that is too large by itself arrives."""
+    with stubbed(subscriber._sqs) as stub:
+        for too_much in (True, False, True, False, True):
+            if too_much:
+                stub.add_client_error("send_message_batch", "BatchRequestTooLong")
+            else:
+                stub.add_response("send_message_batch", {"Successful": [], "Failed": []})
+        with pytest.raises(PoisonError) as caught:
+            subscriber.publish(ten()[:4])
+    assert caught.value.poison == (3,)
+
+
+def test_a_queue_that_may_not_be_written_to_is_no_fault_of_an_event(subscriber: Subscriber) -> None:
+    """To pass over all events for that would be to say that they were told."""
+    with stubbed(subscriber._sqs) as stub:
+        stub.add_client_error("send_message_batch", "AccessDenied", http_status_code=403)
+        with pytest.raises(RefusedError, match="AccessDenied"):
+            subscriber.publish(ten())
+
+
+def test_a_queue_in_order_has_an_order_for_each_item(subscriber: Subscriber) -> None:
+    """One event that waits holds up its own item's and no other's; the same event is taken once."""
+    with mock.patch.object(subscriber._sqs, "send_message_batch", return_value={}) as send:
+        for _ in range(2):
+            subscriber.publish(ten()[:2])
+    first, second = (one.kwargs["Entries"] for one in send.call_args_list)
+    assert first == second
+    assert {one["MessageGroupId"] for one in first} == {ten()[0]["subject"]}
+    assert [one["MessageDeduplicationId"] for one in first] == [one["id"] for one in ten()[:2]]
+    assert len({json.loads(one["MessageBody"])["id"] for one in first}) == 2
 
 
 def queued(name: str) -> tuple[str, str]:

@@ -8,9 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
+from unittest import mock
 
 import msgspec
 import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from pynamodb.exceptions import PynamoDBException
 
 from gonogo.aws.histories import Histories
 from gonogo.aws.table import Table
@@ -533,7 +537,15 @@ def test_a_cursor_that_no_list_gave_is_refused(items: Items, name: str, cursor: 
 
 @pytest.mark.parametrize(
     "mangle",
-    [lambda one: one[4:], lambda one: one[::-1], lambda one: f" {one}", lambda one: one + "A", str.swapcase],
+    [
+        lambda one: one[4:],
+        lambda one: one[::-1],
+        lambda one: f" {one}",
+        lambda one: one + "A",
+        lambda one: one + "====",
+        lambda one: one + "!!!!",
+        str.swapcase,
+    ],
 )
 def test_a_cursor_that_was_mangled_is_refused(items: Items, mangle: Callable[[str], str]) -> None:
     """As above: half a cursor must not be taken for another place."""
@@ -715,20 +727,47 @@ def test_an_answer_that_is_cut_is_gone_on_with(table: Table, name: str, room: in
 
 
 @over_a_line
-def test_what_the_table_goes_on_leaving_unread_is_asked_for_later(table: Table) -> None:
-    """A function that asked for ever would be ended in the middle, without a word."""
+@pytest.mark.parametrize("given", [0, 1], ids=["nothing", "a part"])
+def test_what_the_table_goes_on_leaving_unread_is_asked_for_later(table: Table, given: int) -> None:
+    """A function that asked for ever would be ended in the middle; a part that passes for all hides the rest."""
+    table.add(thing("t-1"))
     connection: Any = table._table.connection  # type: ignore[attr-defined]
     send = connection._make_api_call
 
-    def none(_operation: str, arguments: dict[str, Any]) -> Any:
-        return {"Responses": {}, "UnprocessedKeys": arguments["RequestItems"]}
+    def partly(operation: str, arguments: dict[str, Any]) -> Any:
+        (request,) = arguments["RequestItems"].values()
+        now, later = request["Keys"][:given], request["Keys"][given:] or request["Keys"]
+        request["Keys"] = now
+        answer = send(operation, arguments) if now else {"Responses": {}}
+        return {**answer, "UnprocessedKeys": {table._name: {"Keys": later}}}
 
-    connection._make_api_call = none
+    connection._make_api_call = partly
     try:
         with pytest.raises(LaterError):
-            table.get_many(Thing, ["t-1"])
+            table.get_many(Thing, ["t-1", "t-2"])
     finally:
         connection._make_api_call = send
+
+
+@over_a_line
+def test_an_item_is_read_as_it_is_now(table: Table) -> None:
+    """A copy of a moment ago may lack the decision that counts; only an index can give no better."""
+    grown(table, 70, 10)
+    with mock.patch.object(
+        BaseClient,
+        "_make_api_call",
+        autospec=True,
+        side_effect=BaseClient._make_api_call,  # type: ignore[attr-defined]
+    ) as call:
+        table.get(Thing, "t-1")
+        table.get_many(Thing, ["t-1"])
+        table.put_aside(Thing, "t-1")
+        Histories(table._name, REGION).part(AT, (), cursor=None, limit=100)
+    asked = [(operation, arguments) for _, operation, arguments in (one.args for one in call.call_args_list)]
+    assert [operation for operation, _ in asked] == ["GetItem", "BatchGetItem", "Query", "Scan", "Query"]
+    for _, arguments in asked:
+        (of_table,) = arguments.get("RequestItems", {"": arguments}).values()
+        assert of_table["ConsistentRead"]
 
 
 # History
@@ -762,6 +801,25 @@ def test_an_item_keeps_64_events_and_puts_the_older_half_aside(items: Items) -> 
     assert after is not None
     assert [one.seq for one in after.history] == list(range(33, 66))
     assert [one.seq for one in items.put_aside(Thing, "t-1")] == list(range(1, 33))
+
+
+@over_a_line
+def test_what_was_put_aside_is_read_whole_and_once(table: Table) -> None:
+    """An answer has 1 MB at most, and a save that was refused leaves events in both places."""
+    item = grown(table, 160, 32)
+    with pytest.raises(VersionConflictError):
+        table.save(thing(), happened(item, 1))
+    ask = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def cut(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        return ask(self, operation, {**arguments, "Limit": 1} if operation == "Query" else arguments)
+
+    with mock.patch.object(BaseClient, "_make_api_call", cut):
+        aside = table.put_aside(Thing, "t-1")
+        (whole,) = Histories(table._name, REGION).part(AT, (), cursor=None, limit=100).histories
+    assert aside[-1].seq >= item.history[0].seq > 1
+    assert [one.seq for one in aside] == list(range(1, aside[-1].seq + 1))
+    assert [one.seq for one in whole.events] == list(range(1, item.seq + 1))
 
 
 @pytest.mark.parametrize("step", [5, 32])
@@ -811,6 +869,17 @@ def test_a_scan_finds_every_history_whole(table: Table) -> None:
     part = histories.part(AT, ("launch",), cursor=None, limit=100)
     whole = {one.id: [event.seq for event in one.events] for one in part.histories}
     assert whole == {"t-1": list(range(1, old.seq + 1)), "t-2": [1, 2, 3]}
+
+
+@over_a_line
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=5)), timezone(timedelta(hours=-5))])
+def test_a_scan_passes_over_nothing_that_may_have_happened_since(table: Table, zone: timezone) -> None:
+    """Two clocks wrote the item and its events, and neither is quite right; whoever asks has a third, in some zone."""
+    table.add(thing().happened(AT, events.DeliveryDue(launch="l-1")).next_version())
+    histories = Histories(table._name, REGION)
+    for minutes, found in {4: ["t-1"], 6: []}.items():
+        part = histories.part((AT + minutes * MINUTE).astimezone(zone), (), cursor=None, limit=100)
+        assert [one.id for one in part.histories] == found
 
 
 def turned(this: Launch, wanted: Any) -> Launch:
@@ -960,6 +1029,31 @@ def test_a_save_that_is_never_answered_is_not_called_a_failure(table: Table) -> 
         with pytest.raises(LaterError):
             table.save(thing(), next_of(thing(), text="mine"))
     assert table.get(Thing, "t-1") == next_of(thing(), text="mine")
+
+
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        ("ProvisionedThroughputExceededException", LaterError),
+        ("ThrottlingException", LaterError),
+        ("RequestLimitExceeded", LaterError),
+        ("InternalServerError", LaterError),
+        ("ServiceUnavailable", LaterError),
+        ("TransactionConflictException", LaterError),
+        ("AccessDeniedException", PynamoDBException),
+        ("ResourceNotFoundException", PynamoDBException),
+        ("ValidationException", PynamoDBException),
+    ],
+)
+@pytest.mark.parametrize("ask", [lambda table: table.get(Thing, "t-1"), lambda table: table.add(thing())])
+@over_a_line
+def test_what_the_table_says_is_waited_for_if_it_passes(
+    table: Table, ask: Callable[[Table], Any], code: str, named: type[Exception]
+) -> None:
+    """A throttle is over in a moment; a role or a table that is missing is for somebody to mend, and is said."""
+    said = ClientError({"Error": {"Code": code, "Message": "no"}}, "GetItem")
+    with mock.patch.object(BaseClient, "_make_api_call", side_effect=said), pytest.raises(named):
+        ask(table)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from gonogo.aws.tokens import ALGORITHM, Kms
 from gonogo.core.errors import LaterError
-from gonogo.core.token import MAC_BYTES
+from gonogo.core.token import MAC_BYTES, Keyring
 from gonogo.ports import Macs
 from tests import memory
 from tests.contract import second_engine
@@ -144,6 +144,7 @@ def test_the_current_key_is_enough(kms: Kms) -> None:
 )
 def test_whatever_else_kms_says_tells_nothing_of_the_token(kms: Kms, code: str, status: int) -> None:
     """A key that is switched off must not read as a forged token, nor as a good one."""
+    kms._rings = {"people": KEYS[:1]}
     for operation, call in (
         ("verify_mac", lambda: kms.verify("people", PAYLOAD, b"x")),
         ("generate_mac", lambda: kms.make("people", PAYLOAD)),
@@ -163,6 +164,9 @@ def test_no_answer_tells_nothing_of_the_token(kms: Kms, silence: Exception) -> N
 
 def test_without_a_key_nothing_is_made_and_nothing_verifies(kms: Kms) -> None:
     """A function that was given no key of a ring can neither make nor take its tokens."""
-    assert not kms.verify("hook", PAYLOAD, b"x")
-    with pytest.raises(LaterError):
-        kms.make("hook", PAYLOAD)
+    rings: tuple[Keyring, Keyring] = ("people", "hook")
+    for ring, other in (rings, rings[::-1]):
+        kms._rings = {other: KEYS}
+        assert not kms.verify(ring, PAYLOAD, b"x")
+        with pytest.raises(LaterError, match=f"has no {ring} key"):
+            kms.make(ring, PAYLOAD)

@@ -71,12 +71,21 @@ def test_no_answer_is_no_refusal(secrets: Parameters, silence: Exception) -> Non
         secrets.read("lead")
 
 
-def test_a_secret_is_read_as_it_was_put(aws: str) -> None:
-    """Put by hand, encrypted, and read in the clear; one that was never put is refused."""
-    client("ssm").put_parameter(
-        Name=f"/gonogo/webhooks/{aws}", Type="SecureString", Value="whsec_new whsec_old"
-    )
-    assert Parameters(REGION).read(aws) == ("whsec_new", "whsec_old")
+def test_a_secret_is_read_as_it_was_put_last(aws: str) -> None:
+    """Put by hand, encrypted, read in the clear; an old one is of no use to whoever has it once it is changed."""
+    secrets = Parameters(REGION)
+    for value_now in ("whsec_old", "whsec_new whsec_old", "whsec_new"):
+        client("ssm").put_parameter(
+            Name=f"/gonogo/webhooks/{aws}", Type="SecureString", Value=value_now, Overwrite=True
+        )
+        assert secrets.read(aws) == tuple(value_now.split())
+
+
+@pytest.mark.parametrize("name", ["nobody", "/elsewhere/secret", "/gonogo/webhooks/there"])
+def test_no_name_leads_out_of_the_folder(aws: str, name: str) -> None:
+    """Policy names a secret of a webhook, and must be able to name no other."""
+    for there in ("/elsewhere/secret", "/gonogo/webhooks/there"):
+        client("ssm").put_parameter(Name=there, Type="SecureString", Value=aws, Overwrite=True)
     with pytest.raises(RefusedError) as caught:
-        Parameters(REGION).read("nobody")
-    assert caught.value.code == "ParameterNotFound"
+        Parameters(REGION).read(name)
+    assert caught.value.code in ("ParameterNotFound", "ValidationException")

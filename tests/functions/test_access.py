@@ -13,11 +13,14 @@ import pytest
 from openapi_spec_validator import validate
 
 import app
-from functions.openapi import document
+from functions.bodies import Nothing
+from functions.headers import from_elsewhere
+from functions.openapi import OPERATIONS, document
+from gonogo import __version__
 from infra import routes
 from infra.routes import Row
 from tests.functions import matrix
-from tests.functions.faults import on_each_call
+from tests.functions.faults import on_each_call, refusing
 from tests.functions.matrix import ASK, FILES, each_cell
 from tests.functions.policy import ANOTHER_DEVELOPER, policy
 from tests.functions.world import Answer, World, example, world
@@ -85,6 +88,9 @@ def test_the_table_is_what_each_action_promises() -> None:
             assert (answers["nobody"], answers["forged"], answers["stranger"]) == ("401", "401", "403"), row
         if action == "decide":
             assert (answers["requester"], answers["self"]) == ("403", "403"), row
+        if action in ("own", "run"):
+            assert [answers[role] for role in ("developer", "approver", "service")] == ["403"] * 3, row
+            assert (answers["operator"] == "403") == (action == "own"), row
 
 
 @pytest.mark.parametrize(
@@ -120,7 +126,8 @@ def test_a_room_that_forgets_to_ask_who_is_there_is_still_shut() -> None:
         "body": None,
         "isBase64Encoded": False,
     }
-    assert Answer(board(event, None)).code == 401
+    for nothing in (dict[str, str](), None):
+        assert Answer(board({**event, "headers": nothing}, None)).code == 401
     assert reached == []
     assert Answer(board({**event, "headers": {"Authorization": "Bearer x"}}, None)).code == 200
     assert reached == [1]
@@ -188,6 +195,7 @@ FROM_ELSEWHERE = (
     {"origin": "https://elsewhere.example"},
     {"origin": "http://gonogo.test.elsewhere.example"},
     {"origin": "http://gonogo.test:81"},
+    {"origin": "http://nogo.test"},
     {"origin": "null"},
     {"origin": ""},
     {"origin": "gonogo.test"},
@@ -229,6 +237,13 @@ def test_no_form_is_taken_from_another_site(world: World) -> None:
             assert taken.code != 403, (path, headers)
 
 
+@pytest.mark.parametrize("origin", ["", "null", "file://", "gonogo.test", "about:blank"])
+def test_who_is_nowhere_is_elsewhere(origin: str) -> None:
+    """Where nobody has said what our own address is, that is not to be the address of everybody without one."""
+    for host in ({}, {"host": ""}, {"host": "gonogo.test"}):
+        assert from_elsewhere({"origin": origin, **host}, "/")
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_what_only_reads_changes_nothing(world: World, method: str) -> None:
     """Scanners, previews and browsers fetch every link, often; nothing is decided by that."""
@@ -243,6 +258,39 @@ def test_what_only_reads_changes_nothing(world: World, method: str) -> None:
                 assert answer.code < 500
     world.settle()
     assert (world.rows(), len(world.mails())) == (before, mails)
+
+
+def test_notices_that_failed_come_in_pages(world: World) -> None:
+    """Whoever mends a sender must find all that it lost, not the newest of them over and over."""
+    with on_each_call(before=refusing("sesv2.SendEmail", "BadRequestException")):
+        for _ in range(3):
+            world.ask()
+            world.settle()
+    found = paged(world, "/v1/deliveries?", "ops", 2)
+    assert len(found) == len({one["id"] for one in found}) == 3
+
+
+def test_whoever_restores_the_table_is_told_when_launches_go_on(world: World) -> None:
+    """Nothing is launched in a new epoch until it is known what the old one made."""
+    told = {"state": "ok", "version": __version__, "epoch": 1, "launching": True}
+    assert world.call("GET", "/healthz").json == told
+    world.gonogo.settings = msgspec.structs.replace(world.gonogo.settings, epoch=2)
+    vars(world.gonogo).pop("passed", None)
+    assert world.call("GET", "/healthz").json == {**told, "epoch": 2, "launching": False}
+
+
+@pytest.mark.parametrize("said", [b'{"force": true}', b"[]", b"null", b"true"])
+def test_what_needs_no_words_takes_none(world: World, said: bytes) -> None:
+    """Who says more than a command may hear meant something by it that would not be done."""
+    launch = world.ask()
+    world.settle()
+    before = world.rows()
+    silent = [one for one in OPERATIONS if one.body is Nothing]
+    assert len(silent) > 4
+    for one in silent:
+        url = one.path.replace("{id}", launch["id"])
+        assert world.call(one.method.upper(), url, who="dev", raw=said).code == 400, url
+    assert world.rows() == before
 
 
 def test_running_things_are_changed_by_few(world: World) -> None:
@@ -342,27 +390,37 @@ def test_no_launch_id_is_an_error_of_ours(world: World) -> None:
     assert max(asked) <= 2048  # DynamoDB refuses to look for a longer key, which moto does not
 
 
-def test_lists_come_in_pages(world: World) -> None:
+def paged(world: World, path: str, who: str, limit: int) -> list[Any]:
+    """Return what a list has, read page by page."""
+    seen: list[Any] = []
+    cursor = ""
+    while True:
+        page = world.call("GET", f"{path}limit={limit}{cursor}", who=who).json
+        assert len(page["items"]) <= limit
+        seen += page["items"]
+        if page["cursor"] is None:
+            return seen
+        assert len(seen) < 100, "it goes round and round"
+        cursor = f"&cursor={page['cursor']}"
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_lists_come_in_pages(world: World, limit: int) -> None:
     """Every launch is on one page, the newest first, by a cursor that says nothing to whoever holds it."""
     made = []
     for _ in range(7):
         made.append(world.ask()["id"])
         world.clock.go(minutes=1)
-    seen: list[str] = []
-    cursor = ""
-    while True:
-        page = world.call("GET", f"/v1/launches?limit=3{cursor}", who="dev").json
-        assert len(page["items"]) <= 3
-        seen += [one["id"] for one in page["items"]]
-        if page["cursor"] is None:
-            break
-        cursor = f"&cursor={page['cursor']}"
-    assert seen == made[::-1]
-    by_state = world.call("GET", "/v1/launches?state=PENDING_APPROVAL&limit=100", who="lead").json
-    assert [one["id"] for one in by_state["items"]] == made[::-1]
+        world.settle()
+    made.reverse()
+    for path, who in (
+        ("/v1/launches?", "dev"),
+        ("/v1/launches?requester=http://gonogo.local%23dev&", "lead"),
+        ("/v1/launches?state=PENDING_APPROVAL&", "lead"),
+    ):
+        assert [one["id"] for one in paged(world, path, who, limit)] == made, path
+    assert [one["launch"]["id"] for one in paged(world, "/v1/inbox?", "lead", limit)] == made
     assert world.call("GET", "/v1/launches?state=RUNNING", who="lead").json == {"items": [], "cursor": None}
-    others = world.call("GET", "/v1/launches?requester=http://gonogo.local%23dev&limit=1", who="lead").json
-    assert [one["id"] for one in others["items"]] == made[-1:]
     assert world.call("GET", "/v1/launches", who="lead").json["items"] == []
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
+from unittest import mock
 
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from functions import anchor as room
@@ -143,16 +146,18 @@ def test_poison_goes_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_could_not_be_kept_comes_again(
     world: World, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
-    """An outage of S3, or a bucket policy that is wrong for an hour, must lose no anchor."""
+    """An outage of S3, or a bucket policy that is wrong for an hour, must lose no anchor, nor take poison for read."""
     world.ask()
     world.settle()
-    events = world.events()
+    events = [*world.events(), {}]
 
     def put(_name: str, _lines: bytes) -> None:
         raise fault
 
     monkeypatch.setattr(world.gonogo.anchors, "put", put)
-    assert sorted(failed(room.handle(messages(events)))) == sorted(str(n) for n in range(len(events)))
+    assert sorted(failed(world.invoke("anchor", messages(events)))) == sorted(
+        str(n) for n in range(len(events))
+    )
 
 
 def test_nothing_is_written_for_nothing(world: World) -> None:
@@ -176,6 +181,23 @@ def test_what_was_hidden_or_overwritten_is_read_all_the_same(world: World) -> No
         (key, found[0]) for key, found in before
     }
     assert sum(lines == b"{}" for _, lines in read) == len(before)
+
+
+def test_a_list_of_many_files_is_read_to_its_end(world: World) -> None:
+    """S3 names a thousand at a time: the files of a busy year are more, and an event that is in none looks forged."""
+    s3, lines = client("s3"), [b"1", b"2", b"3"]
+    for key in ("anchors/a", "anchors/b", "others/c"):
+        for line in lines:
+            s3.put_object(Bucket=bucket(world), Key=key, Body=line, ChecksumAlgorithm="SHA256")
+    ask = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def cut(self: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        more = {"MaxKeys": 2} if operation == "ListObjectVersions" else {}
+        return ask(self, operation, {**arguments, **more})
+
+    with mock.patch.object(BaseClient, "_make_api_call", cut):
+        read = [*islice(adapter.versions(bucket(world), "anchors/", REGION), 20)]
+    assert sorted(read) == [(key, line) for key in ("anchors/a", "anchors/b") for line in lines]
 
 
 def test_nothing_is_anchored_unless_it_is_wanted() -> None:

@@ -504,6 +504,8 @@ MISREAD: tuple[dict[str, Any], ...] = (
     {"token": "gng_AAAA", "verdict": "approve", "digest": "0" * 64},
     {"token": "gng_AAAA", "verdict": "approve", "comment": ""},
     {"token": "gng_AAAA", "verdict": "approve", "comment": "x\u0000"},
+    {"token": "gng_AAAA", "verdict": "approve", "note": "half way"},
+    {"token": "gng_AAAA", "note": "half way", "comment": "x"},
 )
 
 
@@ -531,6 +533,14 @@ def test_a_decision_says_only_what_a_decider_may(world: World) -> None:
     assert world.decide(launch, "lead", "lead", digest="0" * 63).code == 400
     assert world.decide(launch, "lead", "lead", digest=launch["digest"].upper()).code == 400
     assert world.rows() == rows
+
+
+def test_what_a_decider_says_of_it_is_kept(world: World) -> None:
+    """Whoever is told no wants to know why, on whichever way it was said."""
+    launch = asked(world)
+    said = world.decide(launch, "lead", "lead", "reject", comment="too dear").json
+    assert [one["comment"] for one in said["gates"][0]["decisions"]] == ["too dear"]
+    assert world.read(launch["id"]) == said
 
 
 def test_reject_ends_it_for_everybody(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 from unittest import mock
 
@@ -275,12 +276,16 @@ def test_only_who_asked_amends_and_accepts(gates: World, who: str) -> None:
 def test_an_offer_is_accepted_in_one_step(gates: World) -> None:
     """Who offered less has said go to just that, and to nothing else."""
     launch = gates.ask(parameters={"count": 3})
-    body = {"gate": "lead", "digest": launch["digest"], "parameters": {"count": 1}, "lease": "7d"}
+    less = {"parameters": {"count": 1}, "lease": "7d", "comment": "one will do"}
+    body = {"gate": "lead", "digest": launch["digest"], **less}
     offered = post(gates, launch, "offers", "lead", body).json
     assert offered["digest"] == launch["digest"], "an offer changes nothing"
     (offer,) = offered["offers"]
+    assert (offer["lease"], offer["comment"]) == ("7d", "one will do")
+    assert Decimal(offer["price"]["hourly"]) * 3 == Decimal(launch["price"]["hourly"])
     taken = post(gates, launch, "accept", "dev", {"digest": offer["digest"]}).json
     assert (taken["state"], taken["digest"]) == ("PENDING", offer["digest"])
+    assert (taken["lease"], taken["price"]) == (offer["lease"], offer["price"])
     assert [(one["actor"]["subject"], one["channel"]) for one in taken["gates"][0]["decisions"]] == [
         ("lead", "offer")
     ]
@@ -405,6 +410,11 @@ def test_few_delegate_for_others(gates: World) -> None:
     of = "/v1/delegation?of=http://gonogo.local%23lead"
     for who, code in (("dev", 403), ("finance", 403), ("lead2", 403), ("ops", 200)):
         assert gates.call("PUT", of, body, who=who).code == code
+    for who in ("dev", "finance", "lead2"):
+        assert gates.call("DELETE", of, who=who).code == 403
+    assert gates.call("GET", of, who="dev").json["in_force"]
+    ended = gates.call("DELETE", of, who="ops").json
+    assert (ended["actor"]["subject"], ended["in_force"]) == ("lead", False)
 
 
 # Break-glass
@@ -547,6 +557,17 @@ def test_a_change_of_policy_waits_for_its_gate(gates: World) -> None:
     assert gates.read(waiting["id"])["state"] == "PENDING_APPROVAL", "and not for what waits"
 
 
+def test_a_change_of_policy_is_asked_for_once(gates: World) -> None:
+    """Who lost the answer asks again under the same key, and two approvals are not wanted; its files may be large."""
+    key = {"idempotency-key": "less-asking"}
+    large = {"docs/why.txt": "x" * 300_000}
+    body = {"files": {**changed(gated(LEAD2)), **large}, "reason": "less asking"}
+    first, second = (gates.call("PUT", "/v1/policy", body, who="ops", headers=key) for _ in range(2))
+    assert (first.code, second.code, second.json["id"]) == (202, 202, first.json["id"])
+    other = gates.call("PUT", "/v1/policy", {**body, "reason": "why not"}, who="ops", headers=key)
+    assert other.code == 422
+
+
 def test_a_policy_that_breaks_rules_is_not_asked_for(gates: World) -> None:
     """Nobody is shown what could never come into force; each fault says where."""
     files = {**gated(LEAD2), "gates.toml": "[lead]\ntitle = 1\n"}
@@ -554,7 +575,7 @@ def test_a_policy_that_breaks_rules_is_not_asked_for(gates: World) -> None:
     answer = gates.call("PUT", "/v1/policy", {"files": files, "reason": "x"}, who="ops")
     assert answer.code == 400
     assert answer.json["errors"][0]["pointer"].startswith("gates.toml")
-    for path in ("../x", "/etc/passwd", "a//b", "", "x\n"):
+    for path in ("../x", "./x", "x/.", "x/..", "x/./y", "/etc/passwd", "a//b", "", "x\n"):
         odd = gates.call("PUT", "/v1/policy", {"files": {path: ""}, "reason": "x"}, who="ops")
         assert odd.code == 400
     same = gates.call("PUT", "/v1/policy", {"files": gated(LEAD2), "reason": "x"}, who="ops")

@@ -85,7 +85,7 @@ def test_what_costs_more_is_a_launch_behind_the_same_gates(made: World) -> None:
     assert answer.code == 202
     waiting = answer.json
     assert answer.headers["location"] == f"../{waiting['id']}"
-    assert waiting["plan"]["engine"] == "lease"
+    assert (waiting["plan"]["engine"], waiting["reason"]) == ("lease", "One epoch more.")
     made.settle()
     asked = made.mails("lead")[-1]
     assert asked["Subject"] == "GO or NO-GO? Longer lease of gpu-large for dev: 526.99 USD more"

@@ -115,9 +115,11 @@ INVISIBLE = ["\u202e", "\u2066", "\u200b", "\u00ad", "\u2028", "\x7f", "\x1b", "
 def test_signs_that_nobody_would_see_are_shown(sign: str) -> None:
     """A text that reads otherwise than it is written must not get a GO."""
     launch = notices.asked(name=f"a{sign}b", reason=f"c{sign}d", cost_center=f"e{sign}f")
-    mail = read(mails.render(notices.notice("decide", launch, notices.LEO, on="lead", code=CODE), SENDER))
+    leo = msgspec.structs.replace(notices.LEO, name=f"Leo{sign}n")
+    mail = read(mails.render(notices.notice("decide", launch, leo, on="lead", code=CODE), SENDER))
     shown = f"⟨U+{ord(sign):04X}⟩"
     assert f"a{shown}b" in mail["Subject"]
+    assert mail["To"].addresses[0].display_name == f"Leo{shown}n"
     for kind in ("plain", "html"):
         text = part(mail, kind)
         assert sign not in text
@@ -129,9 +131,11 @@ def test_no_encoded_word_ends_a_header() -> None:
     """What a header hides as an encoded word is written out by Python, line feeds and all (CVE-2024-6923)."""
     hidden = "=?utf-8?q?shop=0D=0ABcc=3A_eve=40example=2Ecom=0D=0A=0D=0A?="
     launch = notices.asked(name=hidden, requester=notices.ROBOT)
-    raw = mails.render(notices.notice("decide", launch, notices.LEO, on="lead", code=CODE), SENDER)
+    leo = msgspec.structs.replace(notices.LEO, name=hidden)
+    raw = mails.render(notices.notice("decide", launch, leo, on="lead", code=CODE), SENDER)
     mail = read(raw)
     assert sorted(mail.keys()) == sorted(mailed("decide").keys())
+    assert [one.addr_spec for one in mail["To"].addresses] == [leo.mail]
     assert b"eve@example" not in raw.partition(b"\r\n\r\n")[0]
     assert str(mail["Subject"]).startswith("GO or NO-GO? = ?utf-8")
 

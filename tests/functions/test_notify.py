@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from email.message import EmailMessage
 from typing import Any
 
+import msgspec
 import pytest
 
+from functions import deliver, notify
 from gonogo.core.delivery import Delivery
 from gonogo.core.errors import LaterError, RefusedError
+from gonogo.service.notify import Notice
 from local.aws import client
+from tests.functions import notices
 from tests.functions.arriving import again, messages, on_bus
 from tests.functions.faults import CrashError, on_each_call, refusing, silent
 from tests.functions.policy import TWO_MORE_LEADS, TWO_OF_THREE, gate, person, policy
@@ -158,9 +163,9 @@ def crash_at_mail(world: World, side: str, said: dict[str, Any]) -> None:
         again(world, "notify", said)
 
 
-def without_notify(world: World) -> None:
-    """Let everything arrive but what is for notify."""
-    url = world.stack.look("NotifyQueue", None)
+def without_notify(world: World, queue: str = "NotifyQueue") -> None:
+    """Let everything arrive but what is for notify, or for whoever reads another queue."""
+    url = world.stack.look(queue, None)
     every, world.pumps = world.pumps, [one for one in world.pumps if getattr(one, "_url", None) != url]
     world.settle()
     list(world.messages(url))
@@ -477,6 +482,63 @@ def test_a_mail_of_many_is_hurt_by_none(world: World) -> None:
     answer = world.invoke("notify", messages({}, on_bus(said), {"detail": None}))
     assert [one["itemIdentifier"] for one in answer["batchItemFailures"]] == ["m0", "m2"]
     assert len(world.mails("lead")) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "queue", "slow", "seconds"),
+    [
+        ("notify", "NotifyQueue", "sesv2.SendEmail", 31),
+        ("deliver", "DeliverQueue", "ssm.GetParameter", 101),
+    ],
+)
+def test_nothing_is_begun_that_might_not_be_ended(
+    world: World, function: str, queue: str, slow: str, seconds: int
+) -> None:
+    """Lambda ends a function wherever it is: what is left of a slow batch goes out by its alarm, and is not lost."""
+    if function == "deliver":
+        world.publish(with_hook(private=True))
+    for _ in range(3):
+        world.ask()
+    without_notify(world, queue)
+    told = [on_bus(one) for one in world.events() if one["type"] == "gate.opened"]
+
+    def wait(operation: str, _parameters: Any) -> None:
+        if operation == slow:
+            world.clock.go(seconds=seconds)
+
+    with on_each_call(before=wait):
+        assert world.invoke(function, messages(*told)) == {"batchItemFailures": []}
+    assert len(world.mails("lead")) + len(world.posted.posts) == 1
+    for _ in range(3):
+        world.clock.go(minutes=5)
+        world.wake()
+        world.settle()
+    assert len(world.mails("lead")) + len(world.posted.posts) == 3
+
+
+@pytest.mark.parametrize("send", [notify.send, deliver.send])
+def test_who_can_be_reached_no_longer_is_not_taken_for_told(
+    world: World, send: Callable[[Notice], None]
+) -> None:
+    """Between the notice and its sending policy may take a way away; the inbox says so then."""
+    notice = notices.CASES["decide"]()
+    unreached = msgspec.structs.replace(notice.person, mail=None, webhook=None)
+    with pytest.raises(RefusedError, match="Unreachable"):
+        send(msgspec.structs.replace(notice, person=unreached))
+
+
+def test_a_question_of_another_epoch_is_another_message() -> None:
+    """It brings another code, and a receiver that knows the id already would pass over it; news are the same news."""
+    asks, tells = notices.CASES["decide"](), notices.CASES["cleared"]()
+    assert [deliver._message_id(asks, epoch) for epoch in (1, 2)] == [asks.id, f"{asks.id}-2"]
+    assert [deliver._message_id(tells, epoch) for epoch in (1, 2)] == [tells.id, tells.id]
+
+
+def test_a_webhook_is_told_in_whose_place_its_reader_decides() -> None:
+    """A stand-in's chat must not show it as their own to say."""
+    seat = notices.LEO.actor
+    asked = notices.notice("decide", notices.asked(), notices.FINA, on="lead", instead_of=(seat,))
+    assert deliver.body(asked).data.instead_of == (seat,)
 
 
 def test_a_gate_that_opens_again_asks_again(world: World) -> None:

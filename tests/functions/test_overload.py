@@ -39,6 +39,21 @@ def by_api(world: World, code: str) -> Answer:
     return world.call("POST", "/v1/decisions", {"token": code, "verdict": "approve"})
 
 
+def by_note(world: World, code: str) -> Answer:
+    """Send a code with a note, as a system does that is not done yet."""
+    return world.call("POST", "/v1/decisions", {"token": code, "note": "half way"})
+
+
+def by_answer(world: World, code: str) -> Answer:
+    """Send a code with an answer, as whoever has seen the page does."""
+    return world.form("/decide", code=code, digest="0" * 64, answer="GO")
+
+
+def by_no_answer(world: World, code: str) -> Answer:
+    """Send a code with an answer that is none."""
+    return world.form("/decide", code=code, digest="0" * 64, answer="perhaps")
+
+
 def limited(answer: Answer, limit: str, quota: int, window: int) -> int:
     """Assert that an answer says which limit it is and when to try again; return the seconds."""
     assert answer.code == 429, answer.text
@@ -50,7 +65,7 @@ def limited(answer: Answer, limit: str, quota: int, window: int) -> int:
     return int(wait)
 
 
-@pytest.mark.parametrize("send", [by_form, by_api])
+@pytest.mark.parametrize("send", [by_form, by_api, by_note, by_answer, by_no_answer])
 def test_an_approver_decides_in_the_midst_of_a_flood(
     world: World, send: Callable[[World, str], Answer]
 ) -> None:
@@ -83,9 +98,17 @@ def test_what_could_be_none_of_ours_costs_no_call_of_kms(world: World) -> None:
 
 
 def test_forged_bearers_are_told_to_wait_and_cost_nobody_anything(world: World) -> None:
-    """S15: signed by another key, in the name of somebody who works from the same address at that moment."""
+    """S15: signed by another key, in the name of somebody who works from the same address; no header says another."""
     bearers = Bearers(world)
-    answers = [world.call("GET", "/v1/inbox", who=bearers.of("forged")) for _ in range(FAILURES.quota + 1)]
+    answers = [
+        world.call(
+            "GET",
+            "/v1/inbox",
+            who=bearers.of("forged"),
+            headers={"x-forwarded-for": f"203.0.113.{number}", "forwarded": f"for=203.0.113.{number}"},
+        )
+        for number in range(FAILURES.quota + 1)
+    ]
     assert [one.code for one in answers] == [401] * FAILURES.quota + [429]
     limited(answers[-1], "failed-attempts", 30, 60)
     assert answers[-1].json["type"] == "urn:gonogo:problem:too-many"

@@ -10,8 +10,12 @@ from typing import Any
 from urllib.parse import quote, urlencode, urljoin
 
 import pytest
+from jinja2 import UndefinedError
 
 from functions import pages
+from functions.rendering import templates
+from gonogo.core import token
+from gonogo.core.errors import RefusedError
 from tests.functions import world as worlds
 from tests.functions.faults import on_each_call, refusing
 from tests.functions.policy import TWO_OF_THREE, policy
@@ -181,7 +185,7 @@ def test_each_word_is_known_however_a_phone_writes_it(verdict: str, typed: list[
 
 NO_ANSWERS = [
     *("", " ", "yes", "ok", "approve", "true", "on", "1", "GO!", "NO", "GO GO", "GO NO-GO", "NG"),
-    *("\uff27\uff2f", "G\u200bO", "\u13c0\u039f", "G-O", "RE-VOKE"),
+    *("\uff27\uff2f", "G\u200bO", "\u13c0\u039f", "G-O", "RE-VOKE", "-GO", "GO-", "\u2014 GO"),
 ]
 
 
@@ -290,7 +294,9 @@ def test_nothing_is_taken_back_once_it_is_cleared(world: World) -> None:
     answer(world, launch, code, "GO")
     rows = world.rows()
     assert answer(world, launch, code, "REVOKE").code == 409
-    assert "REVOKE" not in world.form("/decide", code=code).text
+    for shown in (world.form("/decide", code=code), answer(world, launch, code, "perhaps")):
+        assert shown.code == 200
+        assert "REVOKE" not in shown.text
     assert world.rows() == rows
 
 
@@ -305,10 +311,11 @@ def test_digest_that_was_not_shown_decides_nothing(world: World) -> None:
     assert world.rows() == rows
 
 
-def test_who_is_asked_in_vain_is_told_that_nothing_is_left_to_decide() -> None:
-    """A valid code is told why it counts no longer."""
+@pytest.mark.parametrize("template", ["web-small", "gpu-large"])
+def test_who_is_asked_in_vain_is_told_that_nothing_is_left_to_decide(template: str) -> None:
+    """A valid code is told why it counts no longer, though the launch may wait for another gate still."""
     with worlds.world(TWO_OF_THREE) as made:
-        launch = made.ask()
+        launch = made.ask(template=template)
         made.settle()
         codes = [made.token(name) for name in ("lead", "lead2", "lead3")]
         assert "1 of 2 say GO" in answer(made, launch, codes[0], "GO").text
@@ -464,8 +471,10 @@ def test_form_that_another_site_sends_decides_nothing(world: World) -> None:
 # -- when something fails ----------------------------------------------------------------------------------
 
 
-def test_outage_asks_to_try_again_and_says_nothing_of_the_inside(world: World) -> None:
-    """What went wrong is for the log; what to do is for the person."""
+def test_outage_asks_to_try_again_and_says_nothing_of_the_inside(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What went wrong is for the log, and the code is not; what to do is for the person."""
     launch, code = ask(world)
     with on_each_call(refusing("kms.VerifyMac", "ThrottlingException", "the key arn:aws:kms:x")):
         for busy in (world.form("/decide", code=code), answer(world, launch, code, "GO")):
@@ -474,21 +483,33 @@ def test_outage_asks_to_try_again_and_says_nothing_of_the_inside(world: World) -
             assert "Please try again" in busy.text
             assert "kms" not in busy.text.lower()
     assert decisions(world, launch) == []
+    assert "arn:aws:kms:x" in caplog.text
+    assert token.PREFIX not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("gng_secret in a stack"), RefusedError("AccessDenied", "gng_secret of an account")]
+)
 def test_error_that_nobody_expected_says_nothing_of_the_inside(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """A stack trace on a page is a gift to whoever looks for one."""
+    """A stack trace on a page is a gift to whoever looks for one, and so are the words of AWS."""
 
-    def broken(*_: object) -> None:
-        raise RuntimeError("gng_secret in a stack")
+    def broken(*_: object, **__: object) -> None:
+        raise error
 
     monkeypatch.setattr("gonogo.service.decide.show", broken)
     failed = world.form("/decide", code="gng_x")
     assert failed.code == 500
     assert "Something went wrong here" in failed.text
     assert "secret" not in failed.text
+
+
+@pytest.mark.parametrize(("text", "error"), [("{{ nobody }}", UndefinedError), ("{{ told }}", TypeError)])
+def test_nothing_is_left_out_in_silence(text: str, error: type[Exception]) -> None:
+    """An approver must not miss what a template has no value for."""
+    with pytest.raises(error):
+        templates().from_string(text).render(told=None)
 
 
 # -- every page --------------------------------------------------------------------------------------------
@@ -550,9 +571,10 @@ def test_browser_runs_what_we_wrote_and_nothing_else(every_page: dict[str, Answe
         page, allowed = Page(answered.text), answered.headers["content-security-policy"]
         assert len(page.inline["style"]) == 1
         assert len(page.inline["script"]) == (path == "/api/decide?form")
-        for text in (*page.inline["style"], *page.inline["script"]):
-            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-            assert f"'sha256-{digest}'" in allowed
+        for kind, texts in page.inline.items():
+            digests = [base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in texts]
+            said = [one for one in allowed.split("; ") if one.startswith(f"{kind}-src")]
+            assert said == [f"{kind}-src 'sha256-{one}'" for one in digests]
         assert not [
             a for _, a in page.elements if any(name.startswith("on") or name == "style" for name in a)
         ]
@@ -598,9 +620,10 @@ def test_pointer_does_not_tell_whether_there_is_a_launch(world: World) -> None:
 
 def test_pointer_repeats_nothing_but_an_id(world: World) -> None:
     """A page that says what its address says can be made to say anything."""
-    text = world.call("GET", "/launches/call-0900-now").text
-    assert "0900" not in text
-    assert "gonogo show LAUNCH_ID" in text
+    for said in ("call-0900-now", f"l-{'a' * 32}-call-0900-now", f"call-0900-now-l-{'a' * 32}"):
+        text = world.call("GET", f"/launches/{said}").text
+        assert "0900" not in text
+        assert "gonogo show LAUNCH_ID" in text
 
 
 def test_front_page_without_its_slash_leads_to_the_one_with_it() -> None:
@@ -608,3 +631,6 @@ def test_front_page_without_its_slash_leads_to_the_one_with_it() -> None:
     moved = pages.landing("/api")
     assert moved.status_code == 308
     assert urljoin("/api", str(moved.headers["Location"])) == "/api/"
+    for astray in ("//elsewhere.example", "/api/https://elsewhere.example"):
+        led = urljoin("https://gonogo.example/api", str(pages.landing(astray).headers["Location"]))
+        assert led == "https://gonogo.example/elsewhere.example/"

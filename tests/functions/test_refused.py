@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from app import app
+from functions import problem, refusals, strict
 from functions.bodies import LaunchView, Submit
+from gonogo.core.errors import (
+    Fault,
+    GonogoError,
+    InvalidError,
+    IssuerUnavailableError,
+    RefusedError,
+    TransitionNotAllowedError,
+)
 from tests.functions.world import ISSUER, Answer, World, world
 
 PATH = "/v1/launches"
@@ -108,6 +117,8 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "an unknown field with a slash": ({"a/b~c": 1}, ["/a~1b~0c"]),
     "a template that is null": ({"template": None}, ["/template"]),
     "a template that is a number": ({"template": 7}, ["/template"]),
+    "a flag that is a text": ({"break_glass": "true"}, ["/break_glass"]),
+    "a flag that is a number": ({"break_glass": 1}, ["/break_glass"]),
     "a template that there is not": ({"template": "web-large"}, ["/template"]),
     "a template elsewhere": ({"template": "../people"}, ["/template"]),
     "a template and a line feed": ({"template": "web-small\n"}, ["/template"]),
@@ -155,6 +166,32 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
+@pytest.mark.parametrize("inside", ["1", "[]", "{}", '"x"'])
+def test_what_is_nested_has_an_end_that_all_agree_on(begin: str, end: str, inside: str) -> None:
+    """S34: 32 deep is read and 33 is not, whatever it is that is nested, and whatever is in it."""
+    room = strict.DEEPEST - (inside in ("[]", "{}"))
+    each = 2 if len(begin) > len('{"a":') else 1
+    deep = room // each
+    strict.decode(f"{begin * deep}{inside}{end * deep}".encode(), Any)
+    with pytest.raises(InvalidError, match="is nested deeper than 32"):
+        strict.decode(f"{begin * (deep + 1)}{inside}{end * (deep + 1)}".encode(), Any)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_what_is_no_number_is_none_wherever_it_stands(number: str) -> None:
+    """Nobody can compare it with a limit, whatever the template lets stand there."""
+    with pytest.raises(InvalidError, match="is not strict JSON"):
+        strict.decode(f'{{"any": [{number}]}}'.encode(), dict[str, Any])
+
+
+def test_a_number_is_whole_as_far_as_all_read_it_so() -> None:
+    """Beyond 2**53 a double is not the integer that it looks like (RFC 7493, 2.2)."""
+    numbers = strict.decode(b"[1.0, 1e3, -0.5, 9007199254740991.0, 9007199254740992.0, 1e300]", list[Any])
+    assert numbers == [1, 1000, -0.5, 9007199254740991, 9007199254740992.0, 1e300]
+    assert [type(one) for one in numbers] == [int, int, float, int, float, float]
+
+
 @pytest.mark.parametrize(("changed", "pointers"), WRONG.values(), ids=WRONG.keys())
 def test_each_fault_is_pointed_at(closed: Closed, changed: dict[str, Any], pointers: list[str]) -> None:
     """Whoever wrote the body finds the fault without reading our code."""
@@ -187,6 +224,50 @@ def test_a_refusal_is_short_whatever_was_sent(closed: Closed) -> None:
     assert len(json.dumps(many)) < 40_000
 
 
+def test_a_refusal_is_short_whoever_found_the_faults() -> None:
+    """As above, where an engine or a template names them."""
+    faults = [Fault("/x" * 1000, "shape", "y" * 1000)] * 1000
+    told = json.loads(problem.of(InvalidError(*faults)).body)
+    assert len(told["errors"]) == problem.MOST_FAULTS
+    assert {len(one[part]) for one in told["errors"] for part in ("pointer", "detail")} == {501}
+    assert len(told["detail"]) <= 2001
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "kind"),
+    [
+        (IssuerUnavailableError("out"), 503, "try-again"),
+        (TransitionNotAllowedError("approve", "EXPIRED"), 409, "wrong-state"),
+        (RefusedError("AccessDenied", "arn:aws:iam::123456789012:role/x may not"), 500, "internal"),
+    ],
+)
+def test_an_error_is_told_by_what_it_is_a_kind_of(error: GonogoError, code: int, kind: str) -> None:
+    """One that nobody has put into the table is ours, and its words are for the log."""
+    answer = problem.of(error)
+    assert (answer.status_code, json.loads(answer.body)["type"]) == (code, f"urn:gonogo:problem:{kind}")
+    assert "arn:" not in answer.body
+    assert answer.headers.get("Retry-After") == ("5" if code == 503 else None)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (403, 403, "not-found"),
+        (404, 404, "not-found"),
+        (405, 405, "method"),
+        (415, 415, "media-type"),
+        (400, 500, "internal"),
+        (500, 500, "internal"),
+    ],
+)
+def test_what_the_framework_says_is_said_in_our_words(status: int, code: int, kind: str) -> None:
+    """Its own have particulars, or a form that no client of ours reads."""
+    said = {"statusCode": status, "headers": {"Allow": "GET"}, "body": '{"Message": "arn:aws:x"}'}
+    answer = Answer(refusals.as_problem(said))
+    assert (answer.code, answer.json["type"]) == (code, f"urn:gonogo:problem:{kind}")
+    assert "arn:" not in answer.text
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -197,6 +278,8 @@ def test_a_refusal_is_short_whatever_was_sent(closed: Closed) -> None:
         "application/jsonp",
         "text/plain; application/json",
         "text/plain, application/json",
+        "application/json, text/plain",
+        "application/json+x",
         "*/*",
         "",
     ],

@@ -14,6 +14,7 @@ import pytest
 from chalice.app import Response
 
 from functions import signed_in
+from functions.headers import page_headers
 from gonogo import bootstrap
 from gonogo.bootstrap import Gonogo, Settings
 from gonogo.ports import SignIn
@@ -154,6 +155,7 @@ def test_page_with_a_slash_too_many_is_moved(show: Show) -> None:
     for name in ("usage", "home"):
         moved = show(path=f"/{name}/")
         assert (moved.status_code, moved.headers["Location"]) == (308, f"../{name}")
+        assert moved.headers.items() > page_headers(style="").items()
 
 
 def test_issuer_of_one_machine_needs_no_other_origin(show: Show) -> None:

@@ -46,8 +46,26 @@ def test_the_answer_says_where_it_is(world: World) -> None:
     assert answer.headers["etag"] == f'"{answer.json["version"]}"'
     read = world.call("GET", f"{PATH}/{answer.json['id']}", who="lead")
     assert (read.json, read.headers["etag"]) == (answer.json, answer.headers["etag"])
-    unchanged = world.call("GET", f"{PATH}/{answer.json['id']}", who="lead", headers={"if-none-match": '"1"'})
-    assert (unchanged.code, unchanged.text) == (304, "")
+
+
+def test_what_is_known_already_is_not_sent_again(world: World) -> None:
+    """RFC 9110, 13.1.2: whatever the version that somebody has is called, weak or one of several, and no other."""
+    launch = world.ask()
+    known = {
+        '"1"': 304,
+        'W/"1"': 304,
+        '"0", W/"1"': 304,
+        "*": 304,
+        '"0"': 200,
+        "1": 200,
+        '"2", "3"': 200,
+        "": 200,
+    }
+    for said, code in known.items():
+        answer = world.call("GET", f"{PATH}/{launch['id']}", who="lead", headers={"if-none-match": said})
+        assert (answer.code, answer.headers["etag"]) == (code, '"1"'), said
+        assert answer.headers["cache-control"] == "no-store"
+        assert (answer.text == "") == (code == 304)
 
 
 def test_a_key_makes_one_launch(world: World) -> None:

@@ -150,6 +150,7 @@ def test_a_stand_in_reads_in_whose_place_they_decide(world: World) -> None:
     done = world.form("/decide", code=code, digest=launch.digest, answer="GO", comment="")
     assert "GO is recorded" in done.text
     assert "in the place of <bdi>lead</bdi>" in done.text
+    assert "You have said GO" in world.form("/decide", code=code).text
     assert "finance has said GO in your place" in world.form("/decide", code=own).text
 
 
