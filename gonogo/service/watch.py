@@ -49,6 +49,8 @@ def begin_at(outside: Outside, place: Place) -> None:
 def look_over(outside: Outside, watch_id: str) -> bool:
     """Hold what is at a place against what is known of it, and return if it was time to.
 
+    It does not rest while something runs that bears the tag of a launch, even if that could not be noted now.
+
     Raises:
         LaterError: it could not be looked over now; its alarm stays.
         ExceptionGroup: some of what is there could not be noted; everything else was, and the next look tries again.
@@ -61,14 +63,16 @@ def look_over(outside: Outside, watch_id: str) -> bool:
     eyes = outside.observer("ec2")
     assert eyes is not None  # noqa: S101 - ec2 always has eyes
     shown: set[str] = set()
+    ours = False
     errors: list[Exception] = []
     for page in eyes.survey(watch.place, ours=not outside.scans):
         shown |= {one.id for one in page}
+        ours = ours or any(one.launch is not None and _runs(one) for one in page)
         errors += _compared(outside, watch, page)
     for one in live:
         if one.id not in shown:
             errors += _errors_of(lambda this=one: _looked_for(outside, watch, this), one.id)  # type: ignore[misc]
-    stays = bool(live) or (now >= watch.until and bool(_live(outside, watch)))
+    stays = ours or bool(live) or (now >= watch.until and bool(_live(outside, watch)))
     after = watches.looked(watch, live=stays, at=now)
     with contextlib.suppress(VersionConflictError):
         outside.items.save(watch, after)
@@ -126,7 +130,7 @@ def _compared(outside: Outside, watch: Watch, page: Sequence[Seen]) -> list[Exce
 
 def _why(outside: Outside, watch: Watch, instance: Instance | None, seen: Seen) -> Why | None:
     """Note what is not known of an instance, and return why it runs without an approval; None where it does not."""
-    runs = seen.state != "terminated" and not seen.ending
+    runs = _runs(seen)
     if instance is None:
         launch = observe.launch_of(outside, seen.id, None, seen, watch.place)
         if launch is None:
@@ -143,6 +147,10 @@ def _why(outside: Outside, watch: Watch, instance: Instance | None, seen: Seen) 
     if instance.state == "terminated":
         return "not_of_launch"
     return "changed" if seen.kind != instance.instance_type else None
+
+
+def _runs(seen: Seen) -> bool:
+    return seen.state != "terminated" and not seen.ending
 
 
 def _agrees(instance: Instance, seen: Seen) -> bool:

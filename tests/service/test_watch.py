@@ -110,6 +110,26 @@ def test_it_does_not_rest_before_ec2_shows_what_is_new(road: Road) -> None:
     assert [(one.id, one.state) for one in road.table.all(Instance)] == [(ours, "running")]
 
 
+def test_it_does_not_rest_while_it_shows_what_could_not_be_noted(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table is out each time it looks: what runs there by a launch of ours must not be left to itself."""
+    road.cloud.hushed = True
+    other = road.submit("ops", key="other")
+    road.until(lambda: road.state(other) is State.RUNNING)
+
+    def out(*_arguments: object) -> None:
+        raise LaterError("throttled")
+
+    with monkeypatch.context() as during:
+        during.setattr(watch.observe, "note", out)
+        for _ in range(6):
+            look(road)
+    assert road.table.all(Instance) == []
+    look(road)
+    assert [one.state for one in road.table.all(Instance)] == ["running"]
+
+
 def test_a_launch_that_meets_the_look_that_would_let_it_rest(road: Road, running: Launch) -> None:
     """It looks, finds nothing, and before it writes that, something is launched: it must go on."""
     lives.ends(road, running, "ops")

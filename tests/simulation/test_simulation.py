@@ -45,14 +45,13 @@ def run_over_aws(seed: int, steps: int = STEPS, rate: float = 0.03) -> World:
 
 def lived(world: World, steps: int) -> World:
     """Let a world live so many steps, and come to rest."""
+    rate = world.chance.rate
     try:
         for _ in range(steps):
             world.step()
         world.drain()
     except BaseException as error:
-        error.add_note(
-            f"run it again: GONOGO_FIRST_SEED={world.seed} GONOGO_SEEDS=1, rate {world.chance.rate}"
-        )
+        error.add_note(f"run it again: GONOGO_FIRST_SEED={world.seed} GONOGO_SEEDS=1, rate {rate}")
         raise
     return world
 

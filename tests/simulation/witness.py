@@ -59,6 +59,7 @@ class Gate:
     approvers: tuple[str, ...]
     opened_at: datetime
     goes_at: datetime | None
+    rule: str
     escalated: bool = False
     closed_at: datetime | None = None
     outcome: str | None = None
@@ -216,6 +217,7 @@ class Witness:
             opened_at=at,
             goes_at=datetime.fromisoformat(goes) if goes else None,
             escalated=before.escalated if before else False,
+            rule=before.rule if before else data["gate"],
             yes=before.yes if before else {},
             no=before.no if before else {},
         )
@@ -224,7 +226,7 @@ class Witness:
         gate = life.gates[data["gate"]]
         gate.escalated = True
         if gate.kind == "hook":
-            gate.yes, gate.no = {}, {}
+            gate.yes, gate.no, gate.rule = {}, {}, data["to"]
 
     def _gate_decided(self, life: Life, data: Mapping[str, Any], at: datetime) -> None:
         name, gate, digest = data["gate"], life.gates[data["gate"]], life.facts["digest"]
@@ -265,7 +267,7 @@ class Witness:
     def _rejected(self, life: Life) -> None:
         """See, after somebody said no, that a gate which one no is enough for is closed by it."""
         for name, gate in life.gates.items():
-            enough = gate.no and self.rules_of(life).reject_quorum_of(name) == 1
+            enough = gate.no and self.rules_of(life).reject_quorum_of(gate.rule) == 1
             self.must(
                 not enough or gate.outcome is not None, f"{life.id}: {name} is open after {list(gate.no)}"
             )
@@ -291,10 +293,10 @@ class Witness:
             come = gate.goes_at is not None and gate.goes_at <= self.time + SKEW
             self.must(come, f"{life.id}: {data['gate']} goes before its time, {gate.goes_at}")
         if gate.outcome == "go" and gate.passed is None:
-            quorum = self.rules_of(life).quorum_of(data["gate"])
+            quorum = self.rules_of(life).quorum_of(gate.rule)
             self.must(len(gate.yes) >= quorum, f"{life.id}: {data['gate']} is GO by {list(gate.yes)}")
         if gate.outcome == "no_go" and gate.kind != "hook":
-            quorum = self.rules_of(life).reject_quorum_of(data["gate"])
+            quorum = self.rules_of(life).reject_quorum_of(gate.rule)
             self.must(len(gate.no) >= quorum, f"{life.id}: {data['gate']} is NO-GO by {list(gate.no)}")
 
     def _lease_extended(self, life: Life, data: Mapping[str, Any], _at: datetime) -> None:
