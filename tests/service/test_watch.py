@@ -19,7 +19,7 @@ from gonogo.core.usage import UsageDay
 from gonogo.core.watch import Stray, Watch
 from gonogo.ports import Seen
 from gonogo.service import launch as launcher
-from gonogo.service import wake, watch
+from gonogo.service import observe, wake, watch
 from tests import memory
 from tests.service import lives
 from tests.service.road import Road
@@ -122,7 +122,7 @@ def test_it_does_not_rest_while_it_shows_what_could_not_be_noted(
         raise LaterError("throttled")
 
     with monkeypatch.context() as during:
-        during.setattr(watch.observe, "note", out)
+        during.setattr(observe, "note", out)
         for _ in range(6):
             look(road)
     assert road.table.all(Instance) == []
