@@ -9,7 +9,7 @@ import pytest
 
 from gonogo.core import delivery
 from gonogo.core.actor import Actor
-from gonogo.core.delivery import CLAIM, RETRIES, Channel, Delivery, Topic, Troubled, Waiting
+from gonogo.core.delivery import CLAIM, RETRIES, Channel, Delivery, Sending, Topic, Troubled, Waiting
 from gonogo.core.item import Listed
 from tests.core.builders import AT, DAY, DEV, HOUR, LEAD, LEAD2, MINUTE, SECOND, assert_well_told, told
 
@@ -236,12 +236,19 @@ def test_a_refusal_is_not_tried_again():
     assert this.due_at is None
 
 
-def test_a_long_error_is_cut():
+@pytest.mark.parametrize("later", [timedelta(0), None])
+def test_a_long_error_is_cut(later: timedelta | None):
     """What a stranger's server answers must not fill the item."""
     this = delivery.not_sent(
-        delivery.claimed(notice(), "mail", AT), "mail", error="x" * 10_000, later=timedelta(0), at=AT
+        delivery.claimed(notice(), "mail", AT), "mail", error="x" * 10_000, later=later, at=AT
     )
-    assert len(this.channels["mail"].error or "") == 500
+    assert this.channels["mail"].error == "x" * 500
+
+
+def test_what_went_out_at_last_has_no_error():
+    """Whoever looks a notice up must not read of a failure that is over."""
+    this = delivery.sent(delivery.claimed(fail(notice(), AT), "mail", AT + HOUR), "mail", AT + HOUR)
+    assert this.channels == {"mail": Sending(state="sent", tries=2)}
 
 
 def test_a_failed_channel_leaves_the_other_alone():
@@ -264,9 +271,18 @@ def test_closing_keeps_what_was_sent():
     assert state(this) == "sent"
 
 
-def test_closing_twice_is_the_very_same_notice():
-    """Each subscriber closes it; only the first writes."""
-    this = delivery.closed(notice(), AT)
+@pytest.mark.parametrize(
+    "this",
+    [
+        delivery.closed(notice(), AT),
+        delivery.closed(notice("mail", "webhook"), AT),
+        delivery.sent(delivery.claimed(notice(topic="started"), "mail", AT), "mail", AT),
+        fail(notice(topic="started"), AT, later=None),
+    ],
+    ids=["closed", "closed on both", "sent", "given up"],
+)
+def test_closing_twice_is_the_very_same_notice(this: Delivery):
+    """Each subscriber closes it; only the first writes, and only where there is something to close."""
     assert delivery.closed(this, AT + HOUR) is this
 
 
@@ -313,6 +329,30 @@ def test_a_crash_on_one_channel_does_not_silence_the_other():
     assert state(this) == "failed"
     assert told(this) == ["delivery.due"]
     assert this.due_at == at + CLAIM
+
+
+def test_a_crash_is_told_once_all_else_is_sent():
+    """Nobody is cued for a notice of which no channel is left, and whoever looks it up reads what became of it."""
+    this, at = notice("mail", "webhook", topic="started"), AT
+    this = delivery.sent(delivery.claimed(this, "mail", at), "mail", at)
+    for _ in range(len(RETRIES) + 1):
+        this = delivery.claimed(this, "webhook", at)
+        at += CLAIM
+    after = delivery.tick(this, at=at)
+    assert after == this.changed(
+        channels={
+            "mail": Sending(state="sent", tries=1),
+            "webhook": Sending(
+                state="failed",
+                tries=len(RETRIES) + 1,
+                not_before=None,
+                error="nobody reported how the last try ended",
+            ),
+        },
+        due_at=None,
+        updated_at=at,
+        version=this.version + 1,
+    )
 
 
 def test_each_change_is_one_version():

@@ -614,6 +614,26 @@ def test_a_retry_is_judged_for_authority_too():
     assert lose(retry(failed()), LEAD).state is State.PENDING_APPROVAL
 
 
+# Who never decides, and what is looked at after
+
+
+def test_whoever_asked_amended_or_owns_it_is_barred():
+    """Each of them would decide their own request."""
+    this = launch(gate(), asks=question(requester=DEV, on_behalf_of=BOSS))
+    assert this.barred == {DEV, BOSS}
+    assert this.changed(owners=(OPS,)).barred == {DEV, BOSS, OPS}
+    assert this.changed(amended_by=(LEAD,)).barred == {DEV, BOSS, LEAD}
+    assert this.changed(owners=(OPS,), amended_by=(LEAD,)).barred == {DEV, BOSS, OPS, LEAD}
+
+
+def test_a_broken_glass_is_reviewed_by_people_after_the_launch():
+    """Neither who was asked before nor a system stands for that review, and without a broken glass there is none."""
+    gates = (gate(), hook(place="after_launch"), review(), review("audit"))
+    names = [one.name for one in launch(*gates, asks=question(break_glass=True)).reviews]
+    assert names == ["review", "audit"]
+    assert launch(*gates).reviews == ()
+
+
 # Client tokens
 
 
@@ -625,6 +645,12 @@ def test_client_tokens_fit_ec2():
         assert len(f"{token}-10000") <= 64
         assert token.isascii()
         assert token.isprintable()
+
+
+def test_a_client_token_is_the_same_in_every_version():
+    """A newer launcher that goes on with what an older one began must not make it a second time."""
+    this = launch(nonce="n").changed(digest="d" * 64, attempt=2, choice=3)
+    assert this.client_token() == "g-464wpmpynfkf4u6at2brky6d42426gnfbubvoo3f23kuo6gyev"
 
 
 def test_client_tokens_tell_intents_apart():
