@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from gonogo.core import instance
+from gonogo.core.event import Metered
 from gonogo.core.instance import Instance
-from gonogo.core.launch import InstanceState
+from gonogo.core.launch import InstanceState, Launch
+from gonogo.core.plan import Account
 from tests.core.builders import AT, BOSS, DEV, HOUR, LEAD, LEAD2, assert_well_told, running, told
 
 
@@ -133,3 +136,99 @@ def test_what_had_vanished_is_found_again() -> None:
     ]
     assert instance.found_again(ended, launch=running(), at=AT + 6 * HOUR) is ended
     assert_well_told(ended)
+
+
+ACCOUNT = Account(
+    role="arn:aws:iam::210987654321:role/launcher",
+    observer="arn:aws:iam::210987654321:role/observer",
+    external_id="gonogo",
+)
+STACK = "arn:aws:cloudformation:eu-central-1:210987654321:stack/fair/1"
+
+
+def stacked() -> Launch:
+    """Return a launch of a stack that runs in another account."""
+    this = running(STACK)
+    plan = msgspec.structs.replace(
+        this.question.plan, engine="cloudformation", region="eu-central-1", account=ACCOUNT
+    )
+    return this.changed(question=msgspec.structs.replace(this.question, plan=plan))
+
+
+def test_what_is_seen_first_is_all_that_its_launch_says() -> None:
+    """A look at it goes where it is, and its bill says what it is, though it is no machine."""
+    this = instance.first_seen(
+        id=STACK, launch=stacked(), instance_type="stack", hourly=Decimal("0.5"), at=AT + HOUR
+    )
+    assert this == Instance(
+        id=STACK,
+        version=0,
+        at=AT + HOUR,
+        updated_at=AT + HOUR,
+        launch="l-1",
+        region="eu-central-1",
+        instance_type="stack",
+        hourly=Decimal("0.5"),
+        state="pending",
+        changed_at=AT + HOUR,
+        engine="cloudformation",
+        account=ACCOUNT,
+        image=None,
+        least=0,
+    )
+
+
+def test_a_machine_has_its_image_and_what_each_start_costs_at_least() -> None:
+    """EC2 bills a minute of each start, by what runs on it."""
+    this = instance.first_seen(
+        id="i-1",
+        launch=running(),
+        instance_type="t3.micro",
+        hourly=Decimal(1),
+        at=AT,
+        image="ami-1",
+        least=60,
+    )
+    assert (this.engine, this.account, this.image, this.least) == ("ec2", None, "ami-1", 60)
+
+
+def test_what_is_metered_is_what_was_approved_and_what_is_there() -> None:
+    """A biller who has the record alone finds whose it is, where, at which price, and who said yes."""
+    launch = stacked()
+    this = instance.first_seen(
+        id=STACK, launch=launch, instance_type="stack", hourly=Decimal("0.5"), at=AT, image="ami-1"
+    )
+    assert instance.metered(this, launch) == Metered(
+        instance=STACK,
+        region="eu-central-1",
+        instance_type="stack",
+        launch="l-1",
+        name="fair",
+        template="web-small",
+        digest=launch.digest,
+        requester=DEV,
+        on_behalf_of=None,
+        approvers=(LEAD, LEAD2),
+        cost_center="4711",
+        currency="USD",
+        price_version="2026-11-01",
+        hourly=Decimal("0.5"),
+        engine="cloudformation",
+        account="210987654321",
+        image="ami-1",
+    )
+
+
+@pytest.mark.parametrize("state", ["stopped", "terminated"])
+def test_an_end_says_who_saw_it(state: InstanceState) -> None:
+    """Whoever doubts a bill learns whether EC2 told of the end, or a look found it."""
+    this = instance.seen(
+        seen(unseen(), "running"),
+        launch=running(),
+        state=state,
+        changed_at=AT + HOUR,
+        at=AT + HOUR,
+        source="reconciled",
+    )
+    assert this.history[-1].data["stop_source"] == "reconciled"
+    assert seen(unseen(), state).history[-1].data["stop_source"] == "event"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from gonogo.core import event
@@ -44,6 +45,15 @@ def test_events_count_from_one_without_gaps():
     assert [one.data["bundle"] for one in this.history] == ["a", "b", "c"]
     assert this.updated_at == AT + MINUTE
     assert_well_told(this)
+
+
+def test_who_changes_what_was_told_last_is_found_out_by_what_is_told_next():
+    """The hash that the next event carries is that of the event as it was told, not as it stands there by then."""
+    this = thing().happened(AT, published("a"))
+    forged = msgspec.structs.replace(this.history[0], data={"bundle": "b", "previous": None})
+    after = this.changed(history=(forged,)).happened(AT, published("c"))
+    assert after.history[1].prev == this.head == event.hash_of("t", this.history[0])
+    assert after.history[1].prev != event.hash_of("t", forged)
 
 
 def test_only_a_save_is_a_version():
@@ -109,8 +119,9 @@ def test_the_first_cue_is_soon():
 def test_in_the_first_epoch_nothing_is_numbered_otherwise():
     """A table that was never restored must be as it always was."""
     this = thing().happened(AT, published("a"))
-    assert in_epoch(this, 1) is this
-    assert begun_in(this, 1) is this
+    for one in (this, thing()):
+        assert in_epoch(one, 1) is one
+        assert begun_in(one, 1) is one
     assert {epoch_of(seq) for seq in (1, 2, EPOCH)} == {1}
 
 
