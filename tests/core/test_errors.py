@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -32,45 +33,51 @@ from gonogo.core.errors import (
     UnreviewedError,
 )
 
-SENTENCES = [
-    (InvalidError(), ""),
+SENTENCES: list[tuple[Callable[..., GonogoError], tuple[object, ...], str]] = [
+    (InvalidError, (), ""),
     (
-        SelfApprovalError(),
+        SelfApprovalError,
+        (),
         "You asked for this launch, changed it, or it is asked for you: somebody else must decide.",
     ),
     (
-        UnreviewedError("l-1"),
+        UnreviewedError,
+        ("l-1",),
         "Your last break-glass launch, l-1, is not reviewed yet: that comes first.",
     ),
-    (NotEligibleError("lead"), "You are not among those who may decide the gate 'lead'."),
-    (TokenInvalidError(), "This code is not valid, or is valid no longer. Nothing was changed."),
-    (TransitionNotAllowedError("cancel", "RUNNING"), "Cannot cancel a launch that is RUNNING."),
-    (StaleDigestError(), "The launch is not the one you were shown. Read it again, then decide."),
+    (NotEligibleError, ("lead",), "You are not among those who may decide the gate 'lead'."),
+    (TokenInvalidError, (), "This code is not valid, or is valid no longer. Nothing was changed."),
+    (TransitionNotAllowedError, ("cancel", "RUNNING"), "Cannot cancel a launch that is RUNNING."),
+    (StaleDigestError, (), "The launch is not the one you were shown. Read it again, then decide."),
     (
-        StalePriceError("1 USD", "2 USD"),
+        StalePriceError,
+        ("1 USD", "2 USD"),
         "Approved at 1 USD an hour, it would now cost 2 USD. Submit it anew.",
     ),
-    (GateNotOpenError("lead", "GO"), "The gate 'lead' is not open: it is GO."),
+    (GateNotOpenError, ("lead", "GO"), "The gate 'lead' is not open: it is GO."),
     (
-        AlreadyDecidedError("lead", "reject"),
+        AlreadyDecidedError,
+        ("lead", "reject"),
         "You have decided the gate 'lead' already: reject. While it waits, you may revoke that.",
     ),
     (
-        TooManyNotesError("scan", 10),
+        TooManyNotesError,
+        ("scan", 10),
         "The gate 'scan' has 10 notes already, which is the most it may have.",
     ),
-    (KeyReusedError(), "This Idempotency-Key was used with another body. Use a new key."),
+    (KeyReusedError, (), "This Idempotency-Key was used with another body. Use a new key."),
     (
-        TooManyError("requests", 600, 60, 7),
+        TooManyError,
+        ("requests", 600, 60, 7),
         "Too many requests: at most 600 in 60 s. Try again in 7 s.",
     ),
-    (PolicyMissingError(), "No policy bundle is published, so nothing is permitted."),
-    (PolicyMissingError("None here."), "None here."),
-    (FullError("Capacity", "None left."), "Capacity: None left."),
-    (PartialError("Capacity", "None left.", ["i-1"]), "Capacity: None left."),
-    (LaterError("Not now."), "Not now."),
-    (IssuerUnavailableError("Not now.", 5), "Not now."),
-    (MakingError("It is being made."), "It is being made."),
+    (PolicyMissingError, (), "No policy bundle is published, so nothing is permitted."),
+    (PolicyMissingError, ("None here.",), "None here."),
+    (FullError, ("Capacity", "None left."), "Capacity: None left."),
+    (PartialError, ("Capacity", "None left.", ["i-1"]), "Capacity: None left."),
+    (LaterError, ("Not now.",), "Not now."),
+    (IssuerUnavailableError, ("Not now.", 5), "Not now."),
+    (MakingError, ("It is being made.",), "It is being made."),
 ]
 
 
@@ -117,10 +124,12 @@ def test_invalid_token_says_nothing_of_why():
     assert str(TokenInvalidError()) == str(TokenInvalidError())
 
 
-@pytest.mark.parametrize(("error", "says"), SENTENCES, ids=[type(one).__name__ for one, _ in SENTENCES])
-def test_each_error_says_what_is_broken_and_what_to_do(error: GonogoError, says: str):
+@pytest.mark.parametrize(("error", "facts", "says"), SENTENCES)
+def test_each_error_says_what_is_broken_and_what_to_do(
+    error: Callable[..., GonogoError], facts: tuple[object, ...], says: str
+):
     """Its sentence is all that whoever asked gets to read."""
-    assert str(error) == says
+    assert str(error(*facts)) == says
 
 
 def test_what_an_error_keeps_for_whoever_handles_it():

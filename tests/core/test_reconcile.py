@@ -394,7 +394,7 @@ def test_what_is_not_on_record_is_not_launched_besides(state: State) -> None:
         "finance",
         "cancelled",
     )
-    assert (gone.type, gone.at) == ("launch.failed", LATER)
+    assert (gone.type, closed.at, gone.at) == ("launch.failed", LATER, LATER)
     assert (
         gone.data
         == event.LaunchFailed(
@@ -575,11 +575,11 @@ def _is_opened(before: Launch, name: object, round_: object) -> bool:
 
 def test_what_was_cleared_waits_again() -> None:
     """It must not be launched by what was said in a time that is lost, nor an offer of then be taken."""
-    before = restored(cleared())
+    before = restored(approve(two(), FINANCE, "finance"))
     less = question(lease="7d")
     before = before.changed(
         offers=(Offer(gate="lead", actor=LEAD3, question=less, digest=less.digest, at=AT),),
-        promised=(Promise("lead", LEAD3, less.digest),),
+        promised=(Promise("finance", FINANCE, before.digest),),
     )
     this = anew(before)
     (opened,) = news(before, this)
