@@ -146,5 +146,6 @@ def test_what_an_error_keeps_for_whoever_handles_it():
     assert MakingError("It is being made.").retry_after is None
     assert MakingError("It is being made.").told is False
     assert MakingError("It is being made.", told=True).told is True
+    assert (UnreviewedError("l-1").launch, NotEligibleError("lead").gate) == ("l-1", "lead")
     many = TooManyError("requests", 600, 60, 7)
     assert (many.limit, many.quota, many.window, many.retry_after) == ("requests", 600, 60, 7)

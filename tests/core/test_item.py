@@ -56,6 +56,13 @@ def test_who_changes_what_was_told_last_is_found_out_by_what_is_told_next():
     assert after.history[1].prev != event.hash_of("t", forged)
 
 
+def test_what_was_kept_without_a_hash_goes_on_with_that_of_its_last_event():
+    """An item of before there were hashes joins the chain with what is told of it next."""
+    this = thing().happened(AT, published("a"), published("b")).changed(head=None)
+    assert this.happened(AT, published("c")).history[2].prev == event.hash_of("t", this.history[1])
+    assert thing().happened(AT, published("a")).history[0].prev is None
+
+
 def test_only_a_save_is_a_version():
     """One command may tell several events, and is still one write."""
     this = thing().happened(AT, published("a")).cued(AT, 1).changed(updated_at=AT)
@@ -80,7 +87,7 @@ def test_a_cue_waits_longer_each_time_but_never_longer_than_the_longest():
         waits.append(this.due_at - at)
         at = this.due_at
         this = this.cued_again(at)
-        assert this.cue == (1,)
+        assert (this.cue, this.updated_at) == ((1,), at)
         assert this.seq == 1
     assert waits[:7] == [CUE_FIRST * 2**n for n in range(7)]
     assert set(waits[7:]) == {CUE_LONGEST}
@@ -150,6 +157,7 @@ def test_what_is_new_in_an_epoch_begins_in_it():
     made = begun_in(this, 3)
     assert [one.seq for one in made.history] == [2 * EPOCH + 1, 2 * EPOCH + 2]
     assert (made.seq, made.cue) == (2 * EPOCH + 2, (2 * EPOCH + 2,))
+    assert made.history[0].prev is None
     assert made.history[1].prev == event.hash_of("t", made.history[0])
     assert made.head == event.hash_of("t", made.history[1])
     assert begun_in(made, 3) is made

@@ -20,7 +20,8 @@ def test_files_come_back_as_they_were():
     files = policy_files()
     stored = published.stored(files, AT)
     assert stored.files == files
-    assert stored.id == digest_of(files)
+    assert (stored.id, stored.version) == (digest_of(files), 1)
+    assert stored.at == stored.updated_at == AT
 
 
 @pytest.mark.parametrize("path", ["people.toml", "templates/web-small.toml", "new.txt"])
@@ -74,6 +75,7 @@ def test_the_first_bundle_in_force():
     """Subscribers learn of the first policy as of any other."""
     now = published.in_force(None, "b1", AT)
     assert (now.id, now.version, now.bundle) == ("current", 1, "b1")
+    assert now.at == now.updated_at == AT
     assert [one.data for one in now.history] == [{"bundle": "b1", "previous": None, "change": None}]
     assert_well_told(now)
 

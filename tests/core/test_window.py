@@ -107,19 +107,23 @@ def test_when_it_opens_is_told_in_utc():
 @pytest.mark.parametrize(
     ("window", "words"),
     [
-        (Window(time_zone="UTC", begins="9:00"), "'9:00' is not a time"),
-        (Window(time_zone="UTC", ends="24:01"), "'24:01' is not a time"),
-        (Window(time_zone="UTC", ends="17:00\n"), "is not a time"),
-        (Window(time_zone="UTC", begins="24:00"), "23:59 at the latest"),
-        (Window(time_zone="Europe/Atlantis"), "is not a time zone"),
-        (Window(time_zone="../../etc/passwd"), "is not a time zone"),
-        (Window(time_zone=""), "is not a time zone"),
-        (Window(time_zone="UTC", days=()), "never opens"),
+        (Window(time_zone="UTC", begins="9:00"), "'9:00' is not a time such as 09:00"),
+        (Window(time_zone="UTC", ends="24:01"), "'24:01' is not a time such as 09:00"),
+        (Window(time_zone="UTC", ends="17:00\n"), "'17:00\\n' is not a time such as 09:00"),
+        (Window(time_zone="UTC", begins="24:00"), "a window begins at 23:59 at the latest"),
+        *(
+            (
+                Window(time_zone=name),
+                f"{name!r} is not a time zone of the IANA database such as Europe/Vienna",
+            )
+            for name in ("Europe/Atlantis", "../../etc/passwd", "")
+        ),
+        (Window(time_zone="UTC", days=()), "a window without days never opens"),
     ],
 )
 def test_windows_that_are_refused(window: Window, words: str):
     """A window that means nothing must not hold a launch for ever, or let it through."""
-    assert words in (window.fault() or "")
+    assert window.fault() == words
 
 
 @pytest.mark.parametrize("name", WINDOWS)
