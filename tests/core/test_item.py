@@ -58,8 +58,8 @@ def test_who_changes_what_was_told_last_is_found_out_by_what_is_told_next():
 
 def test_what_was_kept_without_a_hash_goes_on_with_that_of_its_last_event():
     """An item of before there were hashes joins the chain with what is told of it next."""
-    this = thing().happened(AT, published("a"), published("b")).changed(head=None)
-    assert this.happened(AT, published("c")).history[2].prev == event.hash_of("t", this.history[1])
+    this = thing().happened(AT, published("a"), published("b"), published("c")).changed(head=None)
+    assert this.happened(AT, published("d")).history[3].prev == event.hash_of("t", this.history[2])
     assert thing().happened(AT, published("a")).history[0].prev is None
 
 
