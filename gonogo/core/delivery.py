@@ -104,7 +104,7 @@ class Delivery(Item, frozen=True, kw_only=True):
             return None
         if any(one.state == "failed" and one.error != MOOT for one in self.channels.values()):
             return "failed"
-        if any(one.state != "sent" and one.error not in (None, MOOT) for one in self.channels.values()):
+        if any(one.error not in (None, MOOT) for one in self.channels.values()):
             return "waiting"
         return None
 

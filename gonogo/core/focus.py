@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 
 import msgspec
 
@@ -244,11 +244,11 @@ def _tags(found: dict[str, str | None]) -> str:
 
 
 def _json(value: dict[str, str | None]) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _hours(seconds: int) -> Decimal:
-    return (Decimal(seconds) / 3600).quantize(QUANTITY, rounding=ROUND_HALF_EVEN).normalize()
+    return (Decimal(seconds) / 3600).quantize(QUANTITY).normalize()
 
 
 def plain(number: Decimal) -> str:

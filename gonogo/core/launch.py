@@ -235,7 +235,7 @@ class Launch(Item, frozen=True, kw_only=True):
         raw = canonical.fingerprint(
             self.id, self.nonce, self.digest, str(self.attempt), str(self.choice), "1"
         )
-        return "g-" + base64.b32encode(raw).decode().rstrip("=").lower()[:50]
+        return "g-" + base64.b32encode(raw).decode().lower()[:50]
 
     def made_with(self, token: str) -> bool:
         """Tell whether an engine's token is this attempt's, or one of its parts' (`TOKEN-2`)."""

@@ -90,11 +90,11 @@ class Pass(Item, frozen=True, kw_only=True):
 
 def begun(before: Pass | None, epoch: int, places: Sequence[Place], at: datetime) -> Pass:
     """Return the pass of a new epoch; the very same where it has begun."""
-    if before is not None and before.epoch >= epoch:
+    if before is None:
+        return Pass(id=CURRENT, at=at, updated_at=at, epoch=epoch, begun_at=at, places=tuple(places))
+    if before.epoch >= epoch:
         return before
-    kept = before.lost if before is not None else ()
-    known = before or Pass(id=CURRENT, version=0, at=at, updated_at=at, epoch=epoch, begun_at=at)
-    return known.changed(
+    return before.changed(
         epoch=epoch,
         begun_at=at,
         updated_at=at,
@@ -102,7 +102,6 @@ def begun(before: Pass | None, epoch: int, places: Sequence[Place], at: datetime
         states=0,
         cursor=None,
         places=tuple(places),
-        lost=kept,
         counts=NONE,
     ).next_version()
 
@@ -253,15 +252,10 @@ def ask_anew(launch: Launch, *, epoch: int, at: datetime) -> Launch:
         launch = launch.happened(at, event.LeaseExpiring(launch=launch.facts, ends_at=ends_at))
     elif gates == launch.gates:
         return launch
+    launch = launch.changed(gates=gates, updated_at=at)
     if live:
-        return course.advance(launch.changed(gates=gates), at).next_version()
-    first = min((one.rank for one in gates if one.state is GateState.WAITING), default=None)
-    gates = tuple(
-        one.waiting(UNKNOWN)
-        if one.kind == "timer" and not one.is_after and first is not None and one.rank > first
-        else one
-        for one in gates
-    )
+        return course.advance(launch, at).next_version()
+    gates = tuple(one.waiting(UNKNOWN) if _begins_anew(one, gates) else one for one in gates)
     launch = launch.changed(
         gates=gates, state=State.PENDING_APPROVAL, cleared_at=None, promised=(), offers=()
     )
@@ -281,5 +275,11 @@ def _asked_anew(gate: Gate, is_new: bool, said: frozenset[Actor]) -> Gate:  # no
     ):
         return gate
     old = frozenset(one.actor for one in gate.counting if one.actor not in said)
-    now = gate.voided(old, UNKNOWN).short_of_quorum(UNKNOWN) if old else gate
+    now = gate.voided(old, UNKNOWN).short_of_quorum(UNKNOWN)
     return now.waiting(UNKNOWN) if now.state is GateState.OPEN and not is_new else now
+
+
+def _begins_anew(gate: Gate, gates: Sequence[Gate]) -> bool:
+    """Tell whether it is a timer that has begun, though a gate before it now waits to be opened again."""
+    has_begun = gate.kind == "timer" and gate.state is not GateState.WAITING
+    return has_begun and any(one.state is GateState.WAITING and one.rank < gate.rank for one in gates)

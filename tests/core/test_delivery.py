@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 
 from gonogo.core import delivery
 from gonogo.core.actor import Actor
-from gonogo.core.delivery import CLAIM, RETRIES, Channel, Delivery, Topic, Troubled, Waiting
+from gonogo.core.delivery import CLAIM, RETRIES, Channel, Delivery, Sending, Topic, Troubled, Waiting
 from gonogo.core.item import Listed
 from tests.core.builders import AT, DAY, DEV, HOUR, LEAD, LEAD2, MINUTE, SECOND, assert_well_told, told
 
@@ -42,6 +43,99 @@ def test_a_notice_has_one_id():
     )
 
 
+def test_a_notice_has_the_same_id_in_every_version():
+    """What is cued again after an update must be found, not sent a second time."""
+    asking = delivery.delivery_id("l-1", "decide", LEAD, "lead", 1, 7)
+    telling = delivery.delivery_id("o-1", "delegated", LEAD, event=1)
+    assert asking == "d-eurzvzlrirpoezglr2toqyshlcsibnuk"
+    assert telling == "d-cnvvsju6nmxlx6wplat6y3htgzql2hmb"
+
+
+def test_a_new_notice_is_all_that_it_was_made_of():
+    """Whoever sends it reads there of whom and of what it is, and nothing is asked for but by a question."""
+    this = delivery.new(
+        launch="l-1",
+        topic="offered",
+        actor=LEAD,
+        channels=("mail", "webhook"),
+        at=AT,
+        gate="lead",
+        round=2,
+        event=7,
+        delegation="o-1",
+    )
+    assert this == Delivery(
+        id=delivery.delivery_id("o-1", "offered", LEAD, "lead", 2, 7),
+        version=1,
+        at=AT,
+        updated_at=AT,
+        launch="l-1",
+        delegation="o-1",
+        topic="offered",
+        actor=LEAD,
+        gate="lead",
+        round=2,
+        event=7,
+        open=False,
+        channels={"mail": Sending(), "webhook": Sending()},
+        due_at=AT + CLAIM,
+    )
+
+
+LATER = AT + HOUR
+CLAIMED = delivery.claimed(notice(), "mail", AT)
+STEPS: dict[str, tuple[Callable[[Delivery], Delivery], Sending, datetime | None]] = {
+    "claimed": (
+        lambda this: delivery.claimed(this, "mail", LATER),
+        Sending(state="claimed", tries=2, not_before=LATER + CLAIM),
+        LATER + CLAIM,
+    ),
+    "sent": (
+        lambda this: delivery.sent(this, "mail", LATER),
+        Sending(state="sent", tries=1),
+        None,
+    ),
+    "not sent": (
+        lambda this: delivery.not_sent(this, "mail", error="busy", later=timedelta(), at=LATER),
+        Sending(state="waiting", tries=1, not_before=LATER + MINUTE, error="busy"),
+        LATER + MINUTE,
+    ),
+    "given up": (
+        lambda this: delivery.not_sent(this, "mail", error="busy", later=None, at=LATER),
+        Sending(state="failed", tries=1, error="busy"),
+        None,
+    ),
+    "closed": (
+        lambda this: delivery.closed(this, LATER),
+        Sending(state="failed", tries=1, error="decided before it was sent"),
+        None,
+    ),
+    "cued": (
+        lambda this: delivery.tick(this, at=LATER),
+        Sending(state="claimed", tries=1, not_before=AT + CLAIM),
+        LATER + CLAIM,
+    ),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_what_becomes_of_a_notice_that_was_claimed(step: str):
+    """Whoever looks it up reads how far it is, since when, and when it goes on."""
+    command, sending, due_at = STEPS[step]
+    this = command(CLAIMED)
+    assert this == CLAIMED.changed(
+        channels={"mail": sending},
+        due_at=due_at,
+        updated_at=LATER,
+        version=CLAIMED.version + 1,
+        open=step != "closed",
+        history=this.history,
+        head=this.head,
+        seq=len(this.history),
+    )
+    assert [(one.type, one.at) for one in this.history] == [("delivery.due", LATER)] * (step == "cued")
+
+
 def test_different_notices_have_different_ids():
     """Another round, gate, topic, event, actor or launch is another notice, however the names are cut."""
     made = [
@@ -55,6 +149,7 @@ def test_different_notices_have_different_ids():
         delivery.delivery_id("l-2", "decide", LEAD, "lead", 1),
         delivery.delivery_id("l-1", "decide", Actor("http://x", "yz"), "lead", 1),
         delivery.delivery_id("l-1", "decide", Actor("http://xy", "z"), "lead", 1),
+        delivery.delivery_id("l-1", "decide", Actor("http://z", LEAD.subject), "lead", 1),
         delivery.delivery_id("l-1", "started", DEV),
     ]
     assert len(set(made)) == len(made)
@@ -194,6 +289,7 @@ def test_what_was_given_up_is_tried_again_from_the_beginning():
     failed = fail(notice(), AT, later=None)
     this = delivery.redelivered(failed, AT + DAY)
     assert told(this) == ["delivery.due"]
+    assert (this.updated_at, this.history[0].at) == (AT + DAY, AT + DAY)
     assert_well_told(this)
     assert delivery.sendable(this, "mail", AT + DAY)
     assert (this.due_at, this.version, this.trouble) == (AT + DAY + CLAIM, failed.version + 1, "waiting")
@@ -236,12 +332,19 @@ def test_a_refusal_is_not_tried_again():
     assert this.due_at is None
 
 
-def test_a_long_error_is_cut():
+@pytest.mark.parametrize("later", [timedelta(0), None])
+def test_a_long_error_is_cut(later: timedelta | None):
     """What a stranger's server answers must not fill the item."""
     this = delivery.not_sent(
-        delivery.claimed(notice(), "mail", AT), "mail", error="x" * 10_000, later=timedelta(0), at=AT
+        delivery.claimed(notice(), "mail", AT), "mail", error="x" * 10_000, later=later, at=AT
     )
-    assert len(this.channels["mail"].error or "") == 500
+    assert this.channels["mail"].error == "x" * 500
+
+
+def test_what_went_out_at_last_has_no_error():
+    """Whoever looks a notice up must not read of a failure that is over."""
+    this = delivery.sent(delivery.claimed(fail(notice(), AT), "mail", AT + HOUR), "mail", AT + HOUR)
+    assert this.channels == {"mail": Sending(state="sent", tries=2)}
 
 
 def test_a_failed_channel_leaves_the_other_alone():
@@ -264,9 +367,18 @@ def test_closing_keeps_what_was_sent():
     assert state(this) == "sent"
 
 
-def test_closing_twice_is_the_very_same_notice():
-    """Each subscriber closes it; only the first writes."""
-    this = delivery.closed(notice(), AT)
+@pytest.mark.parametrize(
+    "this",
+    [
+        delivery.closed(notice(), AT),
+        delivery.closed(notice("mail", "webhook"), AT),
+        delivery.sent(delivery.claimed(notice(topic="started"), "mail", AT), "mail", AT),
+        fail(notice(topic="started"), AT, later=None),
+    ],
+    ids=["closed", "closed on both", "sent", "given up"],
+)
+def test_closing_twice_is_the_very_same_notice(this: Delivery):
+    """Each subscriber closes it; only the first writes, and only where there is something to close."""
     assert delivery.closed(this, AT + HOUR) is this
 
 
@@ -313,6 +425,30 @@ def test_a_crash_on_one_channel_does_not_silence_the_other():
     assert state(this) == "failed"
     assert told(this) == ["delivery.due"]
     assert this.due_at == at + CLAIM
+
+
+def test_a_crash_is_told_once_all_else_is_sent():
+    """Nobody is cued for a notice of which no channel is left, and whoever looks it up reads what became of it."""
+    this, at = notice("mail", "webhook", topic="started"), AT
+    this = delivery.sent(delivery.claimed(this, "mail", at), "mail", at)
+    for _ in range(len(RETRIES) + 1):
+        this = delivery.claimed(this, "webhook", at)
+        at += CLAIM
+    after = delivery.tick(this, at=at)
+    assert after == this.changed(
+        channels={
+            "mail": Sending(state="sent", tries=1),
+            "webhook": Sending(
+                state="failed",
+                tries=len(RETRIES) + 1,
+                not_before=None,
+                error="nobody reported how the last try ended",
+            ),
+        },
+        due_at=None,
+        updated_at=at,
+        version=this.version + 1,
+    )
 
 
 def test_each_change_is_one_version():

@@ -19,6 +19,7 @@ from gonogo.core.actor import Actor
 from gonogo.core.event import Metered
 from gonogo.core.usage import Carry, Interval, Sight, UsageDay
 from tests import focus_rules
+from tests.core.agreed import assert_agreed
 
 DAY = datetime(2026, 11, 30, tzinfo=UTC)
 AFTER = DAY + timedelta(days=3)
@@ -93,6 +94,7 @@ CASES = {
     "of an engine of one's own": day(*MORNING, engine="batch", region=""),
     "for nothing": day(*MORNING, hourly=Decimal(0)),
     "for next to nothing": day(*MORNING, hourly=Decimal("0.0000001")),
+    "of a cost center with an umlaut": day(*MORNING, cost_center="Größe \u20ac"),
     "in another currency": day(*MORNING, currency="EUR", hourly=Decimal("21.957642")),
 }
 
@@ -103,6 +105,33 @@ def test_a_record_is_a_row_of_focus(case: str):
     found = rows(CASES[case])
     assert found
     assert broken(found) == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_row_is_as_it_was_agreed_on(case: str):
+    """Whoever loads the file has written down what stands in which column: of all but the first, what differs."""
+    (first,) = rows(CASES["an hour and a second"])
+    assert_agreed(
+        "focus.json",
+        case,
+        [
+            f"{number} {name}: {value}"
+            for number, row in enumerate(rows(CASES[case]), 1)
+            for name, value in row.items()
+            if row == first or value != first[name]
+        ],
+    )
+
+
+@pytest.mark.usefixtures("far_east")
+def test_every_time_is_in_utc():
+    """A month that began when it did where the machine stands would bill what belongs to another."""
+    (row,) = rows(day(*MORNING))
+    assert [row[name] for name in ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart")] == [
+        "2026-11-01T00:00:00Z",
+        "2026-12-01T00:00:00Z",
+        "2026-11-30T08:00:00Z",
+    ]
 
 
 def test_a_file_of_all_of_them_is_one_of_focus():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from gonogo.core import event
@@ -46,6 +47,22 @@ def test_events_count_from_one_without_gaps():
     assert_well_told(this)
 
 
+def test_who_changes_what_was_told_last_is_found_out_by_what_is_told_next():
+    """The hash that the next event carries is that of the event as it was told, not as it stands there by then."""
+    this = thing().happened(AT, published("a"))
+    forged = msgspec.structs.replace(this.history[0], data={"bundle": "b", "previous": None})
+    after = this.changed(history=(forged,)).happened(AT, published("c"))
+    assert after.history[1].prev == this.head == event.hash_of("t", this.history[0])
+    assert after.history[1].prev != event.hash_of("t", forged)
+
+
+def test_what_was_kept_without_a_hash_goes_on_with_that_of_its_last_event():
+    """An item of before there were hashes joins the chain with what is told of it next."""
+    this = thing().happened(AT, published("a"), published("b"), published("c")).changed(head=None)
+    assert this.happened(AT, published("d")).history[3].prev == event.hash_of("t", this.history[2])
+    assert thing().happened(AT, published("a")).history[0].prev is None
+
+
 def test_only_a_save_is_a_version():
     """One command may tell several events, and is still one write."""
     this = thing().happened(AT, published("a")).cued(AT, 1).changed(updated_at=AT)
@@ -70,7 +87,7 @@ def test_a_cue_waits_longer_each_time_but_never_longer_than_the_longest():
         waits.append(this.due_at - at)
         at = this.due_at
         this = this.cued_again(at)
-        assert this.cue == (1,)
+        assert (this.cue, this.updated_at) == ((1,), at)
         assert this.seq == 1
     assert waits[:7] == [CUE_FIRST * 2**n for n in range(7)]
     assert set(waits[7:]) == {CUE_LONGEST}
@@ -109,8 +126,9 @@ def test_the_first_cue_is_soon():
 def test_in_the_first_epoch_nothing_is_numbered_otherwise():
     """A table that was never restored must be as it always was."""
     this = thing().happened(AT, published("a"))
-    assert in_epoch(this, 1) is this
-    assert begun_in(this, 1) is this
+    for one in (this, thing()):
+        assert in_epoch(one, 1) is one
+        assert begun_in(one, 1) is one
     assert {epoch_of(seq) for seq in (1, 2, EPOCH)} == {1}
 
 
@@ -139,6 +157,7 @@ def test_what_is_new_in_an_epoch_begins_in_it():
     made = begun_in(this, 3)
     assert [one.seq for one in made.history] == [2 * EPOCH + 1, 2 * EPOCH + 2]
     assert (made.seq, made.cue) == (2 * EPOCH + 2, (2 * EPOCH + 2,))
+    assert made.history[0].prev is None
     assert made.history[1].prev == event.hash_of("t", made.history[0])
     assert made.head == event.hash_of("t", made.history[1])
     assert begun_in(made, 3) is made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -21,8 +22,9 @@ from gonogo.core.errors import (
     StaleDigestError,
     TransitionNotAllowedError,
 )
+from gonogo.core.event import LaunchFacts
 from gonogo.core.gates import GateState, Verdict
-from gonogo.core.item import CUE_FIRST, CUE_LONGEST
+from gonogo.core.item import CUE_FIRST, CUE_LONGEST, Listed
 from gonogo.core.launch import Failure, InstanceState, Launch, LaunchSummary, Wanted
 from gonogo.core.states import State
 from tests.core.builders import (
@@ -614,6 +616,26 @@ def test_a_retry_is_judged_for_authority_too():
     assert lose(retry(failed()), LEAD).state is State.PENDING_APPROVAL
 
 
+# Who never decides, and what is looked at after
+
+
+def test_whoever_asked_amended_or_owns_it_is_barred():
+    """Each of them would decide their own request."""
+    this = launch(gate(), asks=question(requester=DEV, on_behalf_of=BOSS))
+    assert this.barred == {DEV, BOSS}
+    assert this.changed(owners=(OPS,)).barred == {DEV, BOSS, OPS}
+    assert this.changed(amended_by=(LEAD,)).barred == {DEV, BOSS, LEAD}
+    assert this.changed(owners=(OPS,), amended_by=(LEAD,)).barred == {DEV, BOSS, OPS, LEAD}
+
+
+def test_a_broken_glass_is_reviewed_by_people_after_the_launch():
+    """Neither who was asked before nor a system stands for that review, and without a broken glass there is none."""
+    gates = (gate(), hook(place="after_launch"), review(), review("audit"))
+    names = [one.name for one in launch(*gates, asks=question(break_glass=True)).reviews]
+    assert names == ["review", "audit"]
+    assert launch(*gates).reviews == ()
+
+
 # Client tokens
 
 
@@ -625,6 +647,12 @@ def test_client_tokens_fit_ec2():
         assert len(f"{token}-10000") <= 64
         assert token.isascii()
         assert token.isprintable()
+
+
+def test_a_client_token_is_the_same_in_every_version():
+    """A newer launcher that goes on with what an older one began must not make it a second time."""
+    this = launch(nonce="n").changed(digest="d" * 64, attempt=2, choice=3)
+    assert this.client_token() == "g-464wpmpynfkf4u6at2brky6d42426gnfbubvoo3f23kuo6gyev"
 
 
 def test_client_tokens_tell_intents_apart():
@@ -1067,11 +1095,49 @@ def test_a_gate_that_closed_long_ago_is_not_told_as_closed_again():
 
 def test_a_change_is_told_to_everybody_who_lists():
     """The requester's feed and the list by state show it as it is now."""
-    listed = running().listed()
-    assert listed.feed == f"requester#{DEV.key}"
-    assert listed.state == "RUNNING"
-    assert isinstance(listed.summary, LaunchSummary)
-    assert (listed.summary.id, listed.summary.state, listed.summary.at) == ("l-1", State.RUNNING, AT)
+    assert running().listed() == Listed(
+        feed=f"requester#{DEV.key}",
+        state="RUNNING",
+        summary=LaunchSummary(
+            id="l-1",
+            state=State.RUNNING,
+            name="fair",
+            template="web-small",
+            requester=DEV,
+            cost_center="4711",
+            currency="USD",
+            monthly=Decimal("7.60"),
+            at=AT,
+        ),
+    )
+
+
+def test_every_event_of_a_launch_says_what_a_rule_engine_needs():
+    """Who subscribes to the bus decides by these, and has nobody to call back."""
+    this = launch(gate(), asks=question(on_behalf_of=BOSS))
+    assert this.facts == LaunchFacts(
+        id="l-1",
+        state="PENDING_APPROVAL",
+        name="fair",
+        template="web-small",
+        engine="ec2",
+        region="us-east-1",
+        requester=DEV,
+        on_behalf_of=BOSS,
+        cost_center="4711",
+        reason="A page for the fair.",
+        lease="30d",
+        digest=this.digest,
+        bundle="b" * 64,
+        price=this.question.price,
+    )
+
+
+def test_an_offer_that_is_not_there_any_more():
+    """Whoever follows an old link learns why it leads nowhere."""
+    with pytest.raises(NotFoundError) as raised:
+        launch(gate()).offer("d" * 64)
+    assert str(raised.value) == "The launch has no such offer: it may have been amended since."
 
 
 def test_a_launch_keeps_its_own_digest():

@@ -9,12 +9,18 @@ import msgspec
 import pytest
 
 from gonogo.core import commands, lease, plan
-from gonogo.core.errors import InvalidError
-from gonogo.core.plan import LEASE_ENGINE, Lease
-from tests.core.builders import AT, DAY, HOUR, LEAD, gate, launch, longer, question
+from gonogo.core.errors import Fault, InvalidError
+from gonogo.core.lease import Extension
+from gonogo.core.plan import LEASE_ENGINE, Account, Lease, Plan, Question
+from tests.core.builders import AT, BOSS, DAY, HOUR, LEAD, gate, launch, longer, question
 
 MONTH = Lease(default="30d", max="90d")
 ENDLESS = Lease(default="30d", max="never")
+ACCOUNT = Account(
+    role="arn:aws:iam::210987654321:role/launcher",
+    observer="arn:aws:iam::210987654321:role/observer",
+    external_id="gonogo",
+)
 
 
 @pytest.mark.parametrize("until", [AT + 90 * DAY, AT + 31 * DAY])
@@ -25,18 +31,30 @@ def test_a_lease_may_be_as_long_as_the_template_says(until: datetime):
 
 
 @pytest.mark.parametrize(
-    ("rule", "until", "says"),
+    ("rule", "until", "broken", "says"),
     [
-        (MONTH, AT + 90 * DAY + HOUR, "later than 2027-01-31T09:00:00Z: template 'web' allows 90d"),
-        (MONTH, None, "lets nothing run without an end"),
-        (MONTH, AT + 29 * DAY, "over already"),
-        (ENDLESS, AT + 3651 * DAY, "ten years"),
+        (
+            MONTH,
+            AT + 90 * DAY + HOUR,
+            "maximum",
+            "is later than 2027-01-31T09:00:00Z: template 'web' allows 90d in all",
+        ),
+        (MONTH, None, "maximum", "template 'web' lets nothing run without an end"),
+        (MONTH, AT + 29 * DAY, "minimum", "is over already"),
+        (
+            ENDLESS,
+            AT + 3651 * DAY,
+            "maximum",
+            "is later than 2036-10-30T09:00:00Z: template 'web' allows ten years in all",
+        ),
     ],
 )
-def test_a_lease_may_be_no_longer(rule: Lease, until: datetime | None, says: str):
-    """Who asks is told the latest that may be."""
-    with pytest.raises(InvalidError, match=says):
+@pytest.mark.usefixtures("far_east")
+def test_a_lease_may_be_no_longer(rule: Lease, until: datetime | None, broken: str, says: str):
+    """Who asks is told the latest that may be, in UTC whatever clock the machine has."""
+    with pytest.raises(InvalidError) as raised:
         lease.require_within("web", rule, started_at=AT, until=until, now=AT + 29 * DAY)
+    assert raised.value.faults == (Fault("/until", broken, says),)
 
 
 def test_without_an_end_only_where_the_template_says_so():
@@ -58,6 +76,48 @@ def test_what_is_asked_is_the_whole_lease_and_what_more_it_costs():
     assert more.launch_by == AT + 30 * DAY
     assert not asked.extends_lease
     assert len({one.digest for one in (asked, more, longer(asked, "8d"), longer(asked, "never"))}) == 4
+
+
+def test_an_approver_of_a_longer_lease_sees_all_that_runs_on():
+    """Whose it is, where, in which account and at which price, and whoever asks this time, and why."""
+    asked = question()
+    made = msgspec.structs.replace(asked.plan, account=ACCOUNT, partial=True)
+    until = AT + 37 * DAY
+    more = lease.question(
+        asked,
+        made,
+        Extension(launch="l-1", name="fair", digest=asked.digest, previous=AT + 30 * DAY, until=until),
+        started_at=AT,
+        requester=LEAD,
+        on_behalf_of=BOSS,
+        reason="It goes on.",
+        launch_by=AT + 30 * DAY,
+    )
+    assert more == Question(
+        name="fair",
+        reason="It goes on.",
+        cost_center="4711",
+        requester=LEAD,
+        on_behalf_of=BOSS,
+        lease="37d",
+        plan=Plan(
+            template="web-small",
+            engine="lease",
+            region="us-east-1",
+            parameters={},
+            spec={
+                "launch": "l-1",
+                "name": "fair",
+                "digest": asked.digest,
+                "previous": "2026-12-02T09:00:00Z",
+                "until": "2026-12-09T09:00:00Z",
+            },
+            units=asked.plan.units,
+            account=ACCOUNT,
+        ),
+        price=msgspec.structs.replace(asked.price, worst_case=Decimal("1.75")),
+        launch_by=AT + 30 * DAY,
+    )
 
 
 @pytest.mark.parametrize("by", ["7d", "90m", "never"])
