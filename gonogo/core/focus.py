@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 import msgspec
 
@@ -248,7 +248,7 @@ def _json(value: dict[str, str | None]) -> str:
 
 
 def _hours(seconds: int) -> Decimal:
-    return (Decimal(seconds) / 3600).quantize(QUANTITY).normalize()
+    return (Decimal(seconds) / 3600).quantize(QUANTITY, rounding=ROUND_HALF_EVEN).normalize()
 
 
 def plain(number: Decimal) -> str:
