@@ -296,7 +296,7 @@ class World:
         """Send a request to the API; None where no answer comes."""
         sent = {"content-type": "application/json", **({"authorization": f"Bearer {who}"} if who else {})}
         answer: Answer | None = None
-        request = switchboard.app.current_request if self._running else None
+        request = getattr(switchboard.app, "current_request", None) if self._running else None
         with self._as("api"), contextlib.suppress(Crash):
             try:
                 raw = self._gateway.handle_request(method, path, {**sent, **(headers or {})}, as_body(body))
