@@ -12,7 +12,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -181,9 +180,7 @@ class Trying:
                 reached[place].seconds,
             ),
         )
-        spent = accumulate(reached[place].seconds for place in places)
-        places = [place for place, until in zip(places, spent, strict=True) if until <= self._most]
-        failed = _first_failure(items, places, [reached[place].seconds for place in places])
+        failed = _first_failure(items, places, [reached[place].seconds for place in places], self._most)
         if failed is None:
             return 0
         (self._scratch / mutant.name).write_text(str(failed))
@@ -212,6 +209,9 @@ def _fingerprint(path: Path) -> str:
 
 NEAR = {
     "policy": ("test_judgements", "test_bundle"),
+    "bundle_rules": ("test_bundle_refusals",),
+    "bundle_schema": ("test_bundle_refusals",),
+    "bundle_lines": ("test_bundle_lines",),
     "attempts": ("test_launch", "test_refusals", "test_amend"),
     "commands": ("test_launch", "test_refusals", "test_amend"),
     "course": ("test_launch", "test_clock", "test_amend"),
@@ -260,18 +260,24 @@ def _child(job: Callable[[], int]) -> None:
 
 
 def _first_failure(
-    items: Sequence[Any], places: Sequence[int], seconds: Sequence[float] | None = None
+    items: Sequence[Any],
+    places: Sequence[int],
+    seconds: Sequence[float] | None = None,
+    most: float = float("inf"),
 ) -> int | None:
-    """Run the tests at these places until one fails, and return which.
+    """Run the tests at these places until one fails, and return which; None once they took the CPU seconds.
 
     Exits if one takes ten times as long as it should.
     """
     signal.signal(signal.SIGVTALRM, lambda *_: os._exit(TIMEOUT))
+    until = time.process_time() + most
     for nth, (place, following) in enumerate(zip(places, [*places[1:], None], strict=True)):
         if seconds is not None:
             signal.setitimer(signal.ITIMER_VIRTUAL, 2 + 10 * seconds[nth])
         after = None if following is None else items[following]
         if any(report.failed for report in runtestprotocol(items[place], nextitem=after, log=False)):
             return place
+        if time.process_time() > until:
+            break
     signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     return None
