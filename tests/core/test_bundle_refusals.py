@@ -9,6 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
+import cedarpy
 import msgspec
 import pytest
 
@@ -95,7 +96,7 @@ READING: dict[str, dict[str, Change]] = {
         "policies": also(
             'forbid (principal, action == Action::"launch", resource)\n'
             "when { context.policy0 == 1 || context.policy99 == 1 };\n"
-            '@id("my own")\nforbid (principal, action == Action::"launch", resource) when { context.x };'
+            '@id("my own")\nforbid (principal, action == Action::"launch", resource) when { context.policy14 };'
         )
     },
 }
@@ -373,6 +374,7 @@ permit ({OPERATORS}, action == Action::"launch", resource) when {{ {{"budget": c
 @id("twice") forbid (principal, action, resource) when {{ false }};
 @id("twice") forbid (principal, action, resource) when {{ false }};
 @id("leads decide lead") forbid (principal, action, resource) when {{ false }};
+@id permit (principal, action, resource);
 """
 
 
@@ -481,6 +483,15 @@ TEMPLATES: dict[str, dict[str, Change]] = {
     },
     "a lease for ever": {
         "web_small": replaced('default = "30d", max = "90d"', 'default = "1d", max = "3651d"')
+    },
+    "leases as tables": {
+        "web_small": every(
+            replaced('lease = { default = "30d", max = "90d" }', ""),
+            also('[lease]\nmax = "3651d"\ndefault = "3652d"'),
+        )
+    },
+    "a lease for ever of ten years": {
+        "web_small": replaced('default = "30d", max = "90d"', 'default = "never", max = "3650d"')
     },
     "a lease without a length": {"web_small": replaced('default = "30d"', 'default = "a while"')},
     "a warning without a length": {"web_small": replaced('max = "90d"', 'max = "90d", warn = "early"')},
@@ -623,6 +634,7 @@ def test_a_bundle_says_what_its_files_say():
     assert made.templates["web-small"].spec["size"] == 1
     assert made.templates["web-small"].parameters["type"] == "object"
     assert made.templates["web-small"].parameters["additionalProperties"] is False
+    assert str(made.schema) == str(cedarpy.Schema.from_str(made.files["schema.cedarschema"]))
     assert set(made.validators) == {"web-small", "gpu-large"}
     judged = policy.judge(made, policy.Principal(DEV), asked(made))
     assert (judged.outcome, judged.gates) == ("gates", ("lead",))
