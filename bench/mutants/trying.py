@@ -211,6 +211,9 @@ def _fingerprint(path: Path) -> str:
 
 NEAR = {
     "policy": ("test_judgements", "test_bundle"),
+    "bundle_rules": ("test_bundle_refusals",),
+    "bundle_schema": ("test_bundle_refusals",),
+    "bundle_lines": ("test_bundle_lines",),
     "attempts": ("test_launch", "test_refusals", "test_amend"),
     "commands": ("test_launch", "test_refusals", "test_amend"),
     "course": ("test_launch", "test_clock", "test_amend"),

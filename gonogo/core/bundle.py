@@ -154,7 +154,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def label(self) -> str:
         """How people know it: its `@id` if it has one."""
-        return self.annotations.get("id", self.id)
+        return self.annotations.get("id") or self.id
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -14,6 +14,7 @@ _TOML = re.compile(
     r"(?P<comment>#[^\n]*)|\n|[\[\]{}=,.]|[^\s\[\]{}=,.#\"']+",
     re.DOTALL,
 )
+_DEPTH = {"[": 1, "{": 1, "]": -1, "}": -1}
 _CEDAR = re.compile(r'(?P<comment>//[^\n]*)|"(?:\\.|[^"\\])*"|;|[^\s;"/]+|/', re.DOTALL)
 
 
@@ -81,7 +82,7 @@ def _heads(text: str) -> Iterator[tuple[int, list[str]]]:
         if match["comment"] is not None:
             continue
         if in_value:
-            depth += (word in "[{") - (word in "]}")
+            depth += _DEPTH.get(word, 0)
         elif word == "=":
             yield line, words
             words, in_value = [], True
@@ -94,11 +95,7 @@ def _heads(text: str) -> Iterator[tuple[int, list[str]]]:
 
 def _keys(words: list[str]) -> tuple[Key, ...]:
     """Return the keys that are written with dots between; bare keys may be digits with dots between too."""
-    return tuple(
-        next(iter(tomllib.loads(f"{word} = 0"))) if word[0] in "\"'" else word
-        for word in words
-        if word != "."
-    )
+    return tuple(next(iter(tomllib.loads(f"{word} = 0"))) for word in words if word != ".")
 
 
 class CedarFile:
@@ -144,4 +141,4 @@ class CedarFile:
         )
 
     def _line(self, position: int) -> str:
-        return f"{self.path}:{self._text.count(chr(10), 0, position) + 1}"
+        return f"{self.path}:{self._text[:position].count(chr(10)) + 1}"

@@ -93,8 +93,7 @@ def load(files: Mapping[str, str]) -> Bundle:
 
 
 def _load(files: Mapping[str, str]) -> Bundle:
-    faults: list[Fault] = []
-    faults += [Fault(name, "required", "is missing") for name in FILES if name not in files]
+    faults = [Fault(name, "required", "is missing") for name in FILES if name not in files]
     faults += [
         Fault(name, "unseen", "has a control character, or an end of line that is none in Cedar or TOML")
         for name, text in files.items()
@@ -117,12 +116,13 @@ def _load(files: Mapping[str, str]) -> Bundle:
         faults.append(Fault("templates/", "required", "there is no template"))
     cedar = _cedar(files[POLICIES], faults)
     schema = _schema(files[SCHEMA], faults)
-    if faults or None in (people, gates, prices, budgets, schema):
+    if faults or None in (people, gates, prices, budgets, cedar, schema):
         raise BundleRefusedError(*faults)
     assert people is not None  # noqa: S101 - and the others: it was just looked at
     assert gates is not None  # noqa: S101
     assert prices is not None  # noqa: S101
     assert budgets is not None  # noqa: S101
+    assert cedar is not None  # noqa: S101
     takes = bundle_schema.takes_of(schema)
     known = {
         "Action": set(ACTIONS),
@@ -144,8 +144,7 @@ def _load(files: Mapping[str, str]) -> Bundle:
         faults += _placed(files, where, _template_faults(name, template, prices, validators))
         faults += _placed(files, where, _stack_faults(template, files))
     faults += _stack_file_faults(files)
-    for error in cedarpy.validate_policies(files[POLICIES], files[SCHEMA]).errors:
-        faults.append(Fault(cedar.file.at(error.policy_id), "schema", _named(str(error), cedar)))
+    faults += _validation_faults(files, cedar)
     if faults:
         raise BundleRefusedError(*faults)
     return Bundle(
@@ -239,13 +238,13 @@ def _narrowed(said: Any, keys: tuple[Key, ...], name: Key) -> Any:
     return {**said, keys[0]: _narrowed(said[keys[0]], keys[1:], name)}
 
 
-def _cedar(text: str, faults: list[Fault]) -> _Cedar:
+def _cedar(text: str, faults: list[Fault]) -> _Cedar | None:
     file = CedarFile(POLICIES, text)
     try:
         found = json.loads(cedarpy.policies_to_json_str(text))
     except ValueError as error:
         faults.append(Fault(_unreadable(file, cedarpy.policies_to_json_str), "cedar", str(error)))
-        return _Cedar(file=file, policies={}, documents={})
+        return None
     faults += [
         Fault(file.at(name), "slot", "a policy with a ?slot decides nothing: name whom it is for")
         for name in found["templates"]
@@ -288,13 +287,12 @@ def _schema(text: str, faults: list[Fault]) -> Any:
         return None
 
 
-def _named(words: str, cedar: _Cedar) -> str:
-    """Return Cedar's words with the names by which people know the policies."""
-    return re.sub(
-        r"`(policy[0-9]+)`",
-        lambda found: f"`{cedar.policies[found[1]].label}`" if found[1] in cedar.policies else found[0],
-        words,
-    )
+def _validation_faults(files: Mapping[str, str], cedar: _Cedar) -> Iterator[Fault]:
+    """Yield what Cedar has against each policy, by the name by which people know it; Cedar has no order."""
+    errors = cedarpy.validate_policies(files[POLICIES], files[SCHEMA]).errors
+    for number, policy in cedar.policies.items():
+        for words in sorted(str(one.error) for one in errors if one.policy_id == number):
+            yield Fault(cedar.file.at(number), "schema", words.replace(f"`{number}`", f"`{policy.label}`", 1))
 
 
 def _everybody(text: str, people: _People, schema: Any) -> Any:
@@ -355,13 +353,14 @@ def _person_faults(
         person.mail.count("@") != 1 or any(c in person.mail for c in "\r\n ,;<>")
     ):
         yield "mail", "mail", f"has {person.mail!r}, which is not one mail address"
-    owner = keys.get(person.owner or "")
-    if person.owner is not None and (not person.service or owner is None or owner.service):
-        yield (
-            "owner",
-            "owner",
-            f"has the owner {person.owner!r}: a service has one, who is a person of people.toml",
-        )
+    if person.owner is not None:
+        owner = keys.get(person.owner)
+        if not person.service or owner is None or owner.service:
+            yield (
+                "owner",
+                "owner",
+                f"has the owner {person.owner!r}: a service has one, who is a person of people.toml",
+            )
 
 
 # Gates
@@ -468,27 +467,25 @@ def _hook_faults(gate: GateRule, gates: Mapping[str, GateRule]) -> Iterator[tupl
 
 
 def _escalation_faults(gate: GateRule, people: _People) -> Iterator[tuple[str, str, str]]:
-    if (gate.escalate_after is None) != (gate.escalate_to is None):
-        yield "escalate_to", "escalate_to", "needs both 'escalate_after' and 'escalate_to', or neither"
+    after, to = gate.escalate_after, gate.escalate_to
+    if after is None or to is None:
+        if after != to:
+            yield "escalate_to", "escalate_to", "needs both 'escalate_after' and 'escalate_to', or neither"
         return
-    if gate.escalate_to is None:
-        return
-    if gate.escalate_to not in people.groups:
+    if to not in people.groups:
         yield (
             "escalate_to",
             "group",
-            f"escalates to {gate.escalate_to!r}, which is not under [groups] of people.toml",
+            f"escalates to {to!r}, which is not under [groups] of people.toml",
         )
-    elif not any(
-        gate.escalate_to in one.groups and (gate.services or not one.service) for one in people.people
-    ):
+    elif not any(to in one.groups and (gate.services or not one.service) for one in people.people):
         yield (
             "escalate_to",
             "group",
-            f"escalates to {gate.escalate_to!r}, which has no members in people.toml who could decide it",
+            f"escalates to {to!r}, which has no members in people.toml who could decide it",
         )
     try:
-        late = duration.parse(gate.escalate_after or "") >= duration.parse(gate.expires_after)
+        late = duration.parse(after) >= duration.parse(gate.expires_after)
     except ValueError:
         return
     if late:
@@ -512,7 +509,7 @@ def _budget_faults(budgets: Mapping[str, BudgetRule]) -> Iterator[_Said]:
             if not amount.is_finite() or amount < 0 or amount > _MOST_MONEY:
                 yield (name, *keys), "amount", f"{name!r} has {amount}, which is no amount"
         for month in rule.months:
-            if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month, re.ASCII):
+            if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", month):
                 yield (
                     (name, "months", month),
                     "month",
@@ -530,6 +527,11 @@ def _price_faults(prices: PriceTable) -> Iterator[_Said]:
                         "price",
                         f"{engine} {region} {kind!r} costs {price}, which is no price",
                     )
+    for engine, least in prices.minimum.items():
+        try:
+            duration.parse(least)
+        except ValueError as error:
+            yield ("minimum", engine), "minimum", f"[minimum] {engine}: {error}"
 
 
 # Policies
@@ -679,26 +681,29 @@ def _template_faults(
         )
     yield from _spec_faults(template)
     yield from _length_faults(template)
-    for engine, least in prices.minimum.items():
-        try:
-            duration.parse(least)
-        except ValueError as error:
-            yield (), "minimum", f"prices.toml, [minimum] {engine}: {error}"
+
+
+def _specs(template: Template) -> Iterator[tuple[tuple[Key, ...], dict[str, Any]]]:
+    """Yield the spec and each choice, with the keys by which it stands in its file."""
+    yield ("spec",), template.spec
+    for index, one in enumerate(template.choices):
+        yield ("choices", index), one
 
 
 def _spec_faults(template: Template) -> Iterator[_Said]:
-    if set(template.spec) == {"parameter"}:
-        yield ("spec",), "spec", "must be a table of its own, not one parameter"
     if len(template.choices) > MOST_CHOICES:
         yield ("choices",), "choices", f"are more than {MOST_CHOICES}"
-    holes = {*_holes(template.spec), *_holes(list(template.choices))}
-    for hole in sorted(holes - set(template.parameters.get("properties", {}))):
-        where = next((key for key, value in template.spec.items() if hole in _holes(value)), "")
-        yield (
-            ("spec", where),
-            "spec",
-            f"uses the parameter {hole!r}, which [parameters.properties] does not name",
-        )
+    known = set(template.parameters.get("properties", {}))
+    for keys, spec in _specs(template):
+        if set(spec) == {"parameter"}:
+            yield keys, "spec", "must be a table of its own, not one parameter"
+        for key, value in spec.items():
+            for hole in sorted(set(_holes(value)) - known):
+                yield (
+                    (*keys, key),
+                    "spec",
+                    f"uses the parameter {hole!r}, which [parameters.properties] does not name",
+                )
 
 
 _STACK_FILE = re.compile(rf"{STACKS}[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}\.(yaml|yml|json)\Z", re.ASCII)
@@ -722,10 +727,10 @@ def _stack_faults(template: Template, files: Mapping[str, str]) -> Iterator[_Sai
         yield ("partial",), "partial", f"{template.engine!r} makes all or nothing"
     if template.engine != "cloudformation":
         return
-    for where, spec in (("spec", template.spec), *(("choices", one) for one in template.choices)):
+    for keys, spec in _specs(template):
         named = spec.get("template")
         if isinstance(named, str) and not (named.startswith(STACKS) and named in files):
-            yield (where, "template"), "file", f"names {named!r}, which is no file in {STACKS}"
+            yield (*keys, "template"), "file", f"names {named!r}, which is no file in {STACKS}"
 
 
 def _length_faults(template: Template) -> Iterator[_Said]:

@@ -64,8 +64,8 @@ def faults(
                 yield Fault(file.at_word("action", action), rule, detail)
         elif action in _NEEDED:
             yield Fault(FILE, "action", f"has no action {action!r}, so nothing could be judged")
-    # what Cedar prints of a schema is without comments, one declaration or attribute a line
-    for line in str(schema).splitlines():
+    # what Cedar prints of a schema is without comments, one declaration or attribute a line, a context for each action
+    for line in dict.fromkeys(str(schema).splitlines()):
         yield from _line_faults(file, line)
     if budgets and "request.budget" not in takes:
         yield Fault(
@@ -106,10 +106,11 @@ def _line_faults(file: CedarFile, line: str) -> Iterator[Fault]:
             )
         if "tags" in words:
             yield Fault(file.at_word("entity", name), "entity", f"{name}: gonogo gives no tags")
-    for name in re.findall(r'([\w"]+)\?:', line):
-        if name.strip('"') != "budget":
+    for quoted, bare in re.findall(r'(?:"([^"]+)"|(\w+))\?:', line):
+        name = quoted or bare
+        if name != "budget":
             yield Fault(
-                file.at_word(name.strip('"')),
+                file.at_word(name),
                 "optional",
                 f"{name} is optional: gonogo gives all but `budget` always, or never",
             )

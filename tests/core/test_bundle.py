@@ -791,6 +791,40 @@ def test_parameters_are_checked_each_at_its_place(parameters: dict[str, Any], fa
     assert faults_of(parameters) == faults
 
 
+def test_parameters_are_refused_in_words():
+    """Whoever asks reads what is wrong, and not more of it than they sent."""
+    with pytest.raises(InvalidError) as raised:
+        bundle(web_small=with_disks).check_parameters("web-small", {"user": 1, "disks": [{"size": 10}, 3]})
+    assert sorted(map(str, raised.value.faults)) == [
+        "/parameters/disks/0/size: 10 is greater than the maximum of 9",
+        '/parameters/disks/1: 3 is not of type "object"',
+        "/parameters/owner: is missing",
+        "/parameters/user: is not a parameter of this template",
+    ]
+
+
+def test_an_answer_stays_small_whatever_is_sent():
+    """Twenty faults of two hundred characters tell enough; what is just as long is told whole."""
+    names = ["n" * (length - len("/parameters/")) for length in (199, 200, 201)]
+    with pytest.raises(InvalidError) as raised:
+        example().check_parameters("web-small", dict.fromkeys(names, 1))
+    assert sorted(one.pointer for one in raised.value.faults) == [
+        f"/parameters/{names[0]}",
+        f"/parameters/{names[1]}",
+        f"/parameters/{names[1]}...",
+    ]
+    with pytest.raises(InvalidError) as raised:
+        example().check_parameters("web-small", {f"more{number}": 1 for number in range(30)})
+    assert len(raised.value.faults) == bundles.MOST_FAULTS
+
+
+def test_a_template_may_take_no_parameters():
+    """What is always launched in the same way asks for nothing."""
+    always = '[parameters]\n[spec]\nimage_id = "ami-1"\n'
+    made = bundle(web_small=lambda text: text[: text.index("[parameters")] + always)
+    assert made.check_parameters("web-small", {}) == {}
+
+
 def with_disks(text: str) -> str:
     """Return the template with an owner that must be named, and disks of a size each."""
     head = text[: text.index("[parameters")]

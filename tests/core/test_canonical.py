@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import struct
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -101,8 +102,11 @@ def test_rfc_8785_numbers(bits: str, form: str):
 )
 def test_no_canonical_form_is_invalid(value: Any):
     """What two readers of JSON could read differently is refused, not digested."""
-    with pytest.raises(InvalidError):
+    with pytest.raises(InvalidError) as raised:
         canonical.digest([value])
+    (fault,) = raised.value.faults
+    assert (fault.pointer, fault.rule) == ("", "canonical")
+    assert re.match(r"has no canonical JSON form: \S", fault.detail)
 
 
 def test_order_of_keys_changes_nothing():

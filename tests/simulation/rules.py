@@ -39,6 +39,7 @@ class Rules:
         }
     )
     budget: Decimal = Decimal(20000)
+    extends_below: Decimal = Decimal(20)
     signed_in_only: frozenset[str] = frozenset()
     proposers: frozenset[str] = frozenset()
     others: tuple[str, ...] = ()
@@ -275,6 +276,7 @@ def _rules(**changed: object) -> Rules:
                 "batch": frozenset({"lead"}),
             },
             "budget": BUDGET,
+            "extends_below": Decimal(5),
             "signed_in_only": frozenset({"finance"}),
             "proposers": frozenset({"ops", "lead", "chief"}),
             "others": ("deputy",),

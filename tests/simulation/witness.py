@@ -301,13 +301,22 @@ class Witness:
 
     def _lease_extended(self, life: Life, data: Mapping[str, Any], _at: datetime) -> None:
         if data["by"] is None:
-            least = life.facts["template"] != "gpu-large" or data["actor"]["subject"] in self._operators()
+            cheap = data["until"] is not None and any(
+                self._longer(life, data) < one.extends_below for one in self.now_in_force()
+            )
+            least = cheap or data["actor"]["subject"] in self._operators()
             self.must(least, f"the lease of {life.id} is extended without a gate")
             who = data["actor"]["subject"]
             self.must(who in life.askers or who in self._operators(), f"{who} extends {life.id}")
         else:
             by = self.lives.get(data["by"])
             self.must(by is not None and by.claimed, f"the lease of {life.id} is extended by {data['by']}")
+
+    @staticmethod
+    def _longer(life: Life, data: Mapping[str, Any]) -> Decimal:
+        """Return what a longer lease costs."""
+        longer = datetime.fromisoformat(data["until"]) - datetime.fromisoformat(data["previous"])
+        return Decimal(life.facts["price"]["hourly"]) * (longer // timedelta(seconds=1)) / 3600
 
     def _operators(self) -> set[str]:
         return {one for rules in self.now_in_force() for one in rules.operators}
