@@ -32,7 +32,7 @@ def fingerprint(*parts: str | bytes) -> bytes:
     state = hashlib.sha256()
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part
-        state.update(len(raw).to_bytes(8) + raw)
+        state.update(len(raw).to_bytes(8, "big") + raw)
     return state.digest()
 
 
