@@ -12,6 +12,7 @@ import pytest
 from app import app
 from functions import problem, refusals, strict
 from functions.bodies import LaunchView, Submit
+from functions.openapi import document
 from gonogo.core.errors import (
     Fault,
     GonogoError,
@@ -20,6 +21,7 @@ from gonogo.core.errors import (
     RefusedError,
     TransitionNotAllowedError,
 )
+from tests.functions.matrix import body_of
 from tests.functions.world import ISSUER, Answer, World, world
 
 PATH = "/v1/launches"
@@ -198,6 +200,22 @@ def test_each_fault_is_pointed_at(closed: Closed, changed: dict[str, Any], point
     problem = closed.refuses(closed.post(text(**changed)), 400)
     assert sorted(one["pointer"] for one in problem["errors"]) == pointers
     assert all(one["rule"] and one["detail"] for one in problem["errors"])
+
+
+TAKERS = [
+    (method.upper(), path)
+    for path, methods in document()["paths"].items()
+    for method, operation in methods.items()
+    if "application/json" in operation.get("requestBody", {}).get("content", {})
+]
+
+
+@pytest.mark.parametrize(("method", "path"), TAKERS)
+def test_a_field_that_no_route_knows_is_refused_by_each(closed: Closed, method: str, path: str) -> None:
+    """It was meant to matter; whoever sent it must not believe that it did."""
+    good = body_of(path, {"id": "l-none", "digest": "0" * 64})
+    answer = closed.world.call(method, path.replace("{id}", "l-none"), {**good, "unless": 1}, who="ops")
+    assert [one["pointer"] for one in closed.refuses(answer, 400)["errors"]] == ["/unless"]
 
 
 @pytest.mark.parametrize("field", ["template", "reason", "cost_center"])
