@@ -143,6 +143,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a lease and a line feed": ({"lease": "8h\n"}, ["/lease"]),
     "a lease in other digits": ({"lease": "\u0668h"}, ["/lease"]),
     "a lease longer than allowed": ({"lease": "91d"}, ["/lease"]),
+    "a moment that is anywhere's": ({"launch_by": "2026-12-01T10:00:00"}, ["/launch_by"]),
     "parameters that are a list": ({"parameters": [1]}, ["/parameters"]),
     "a parameter too small": ({"parameters": {"count": 0}}, ["/parameters/count"]),
     "a parameter too large": ({"parameters": {"count": 5}}, ["/parameters/count"]),
@@ -216,6 +217,18 @@ def test_a_field_that_no_route_knows_is_refused_by_each(closed: Closed, method: 
     good = body_of(path, {"id": "l-none", "digest": "0" * 64})
     answer = closed.world.call(method, path.replace("{id}", "l-none"), {**good, "unless": 1}, who="ops")
     assert [one["pointer"] for one in closed.refuses(answer, 400)["errors"]] == ["/unless"]
+
+
+@pytest.mark.parametrize(
+    "path", ["", ".", "..", "./a", "../a", "a/.", "a/./b", "a/../b", "a//b", "/a", "a\n"]
+)
+def test_a_file_of_a_policy_has_one_path(closed: Closed, path: str) -> None:
+    """Two paths of one file would be one of them reviewed and the other read."""
+    body = {"files": {path: "x"}, "reason": "another"}
+    answer = closed.world.call("PUT", "/v1/policy", body, who="ops")
+    (fault,) = closed.refuses(answer, 400)["errors"]
+    assert (fault["pointer"], fault["rule"]) == ("/files", "shape")
+    assert fault["detail"].startswith("a key of it: expected ")
 
 
 @pytest.mark.parametrize("field", ["template", "reason", "cost_center"])
