@@ -24,7 +24,7 @@ from gonogo.aws.engines.cloudformation import (
     CloudFormationResolver,
     create_stack,
 )
-from gonogo.aws.engines.stack_template import Made, TemplateError
+from gonogo.aws.engines.stack_template import MOST_RESOURCES, Made, TemplateError
 from gonogo.core.errors import InvalidError, LaterError, MakingError, PartialError, RefusedError
 from gonogo.core.plan import Place, Plan, Unit
 from local.aws import client
@@ -162,8 +162,9 @@ def test_a_secret_is_named_and_never_said() -> None:
     """Everybody who may approve reads the plan; what is pinned there is a reference."""
     text = "Parameters: {Password: {Type: String, NoEcho: true}}\n" + QUEUE
     for said in ("hunter2", "{{hunter2}}"):
-        with pytest.raises(InvalidError, match="secret"):
-            of(text, parameters={"Password": said})
+        for written in ("true", "'true'", "'True'"):
+            with pytest.raises(InvalidError, match="secret"):
+                of(text.replace("true", written), parameters={"Password": said})
     named = "{{resolve:secretsmanager:db:SecretString:password::1f2e}}"
     assert of(text, parameters={"Password": named})["parameters"] == {"Password": named}
 
@@ -252,7 +253,22 @@ def test_json_and_yaml_say_the_same() -> None:
             None,
             "version",
         ),
+        *(
+            (f"Resources: {{A: {{Type: X::Y::Z, P: {{'{{{{resolve:{said}}}}}': 1}}}}}}", None, "version")
+            for said in (
+                "ssm:/a",
+                "ssm:/a:3x",
+                "ssm:/a:3/b",
+                "secretsmanager:d:SecretString:p:AWSCURRENT",
+                "secretsmanager:d:SecretString:p:AWSCURRENT:",
+            )
+        ),
         ("Resources: {A: {Type: X::Y::Z, P: '{{resolve:elsewhere:a:1}}'}}", None, "version"),
+        (
+            "Resources:\n" + "".join(f"  A{one}: {{Type: X::Y::Z}}\n" for one in range(MOST_RESOURCES + 1)),
+            None,
+            "501 resources",
+        ),
         ("Resources: " + "{a: " * 5000 + "}" * 5000, None, "nested"),
         ('{"Resources": ' + '{"a": ' * 5000 + "1" + "}" * 5000, None, "nested"),
         ("Resources: {Q: {Type: AWS::SQS::Queue}}\n#" + "x" * 51_200, None, "bytes"),

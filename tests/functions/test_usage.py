@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -11,9 +12,12 @@ from xml.etree import ElementTree as ET
 import jsonschema_rs
 import pytest
 
+from functions import usage_bodies
 from functions.chart import draw
 from functions.usage import NAMES
-from gonogo.core.reports import DaySum
+from gonogo.core.actor import Actor
+from gonogo.core.reports import DaySum, Estimate, PastLease
+from gonogo.ports import Page
 from gonogo.service import billing
 from tests.functions.billed import MONTH, Month, lived
 from tests.functions.test_access import assert_safe, schema_for
@@ -61,7 +65,7 @@ def test_every_record_is_what_was_told_on_the_bus(month: Month) -> None:
     found = {one.pop("record"): one for one in records(month)}
     assert found.keys() == told.keys()
     for id_, one in found.items():
-        assert one.pop("recorded_at")
+        assert one["begin"] < one["end"] <= one.pop("recorded_at")
         event = told[id_]
         del event["day_seconds"], event["day_cost"]  # a page has all records of the day
         assert {"record": id_, **one} == event
@@ -182,6 +186,25 @@ def test_a_report_of_another_month_is_empty(month: Month, name: str) -> None:
     """A report says the month that it is of, so it must not hold another's."""
     answer = month.world.call("GET", f"/v1/reports/{name}?month=2026-10", who="finance")
     assert (answer.code, answer.json["items"], answer.json["cursor"]) == (200, [], None)
+
+
+def test_an_amount_is_digits_however_small() -> None:
+    """A sheet that reads an exponent as text adds nothing up."""
+    usual: dict[str, Any] = {
+        "launch": "l-1",
+        "name": None,
+        "template": "web",
+        "cost_center": "4711",
+        "requester": Actor(ISSUER, "dev"),
+        "currency": "USD",
+    }
+    small = Decimal("1E-10")
+    late = PastLease(
+        **usual, lease_ends_at=datetime(2026, 11, 27, tzinfo=UTC), instances=(), seconds=1, cost=small
+    )
+    estimated = Estimate(**usual, estimate=Decimal(0), actual=small)
+    rows: Any = usage_bodies.report("any", MONTH, Page((late, estimated), None)).items
+    assert rows[0].cost == rows[1].actual == rows[1].difference == "0.0000000001"
 
 
 @pytest.mark.parametrize("name", NAMES)
