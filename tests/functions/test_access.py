@@ -435,6 +435,13 @@ def test_the_policy_is_shown_without_addresses(world: World) -> None:
     assert [gate["name"] for gate in policy_["gates"]] == ["lead", "finance", "review", "policy"]
 
 
+@pytest.mark.parametrize("end", ["", "a", "/../x", "%0A"])
+def test_a_policy_is_found_by_its_digest_and_by_no_more(world: World, end: str) -> None:
+    """What is no digest is no name of anything that is kept."""
+    answer = world.call("GET", f"/v1/policy?bundle={'0' * 64}{end}", who="dev")
+    assert answer.code == (400 if end else 404), answer.text
+
+
 # The API's own description
 
 
