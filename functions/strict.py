@@ -103,12 +103,12 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-_AT = re.compile(r"^(?P<detail>.*?)(?: - at `(?P<path>\$[^`]*)`)?$", re.DOTALL)
+_AT = re.compile(r"^(?P<detail>.*?)(?: - at (?P<key>`key` in )?`(?P<path>\$[^`]*)`)?$", re.DOTALL)
 _FIELD = re.compile(r"(?P<rule>missing required|contains unknown) field `(?P<name>.*)`")
 
 
 def _fault(message: str) -> Fault:
-    """Turn msgspec's message into a fault: `Expected ... - at `$.a[0].b`` is /a/0/b."""
+    """Turn msgspec's message into a fault: `Expected ... - at `$.a[0].b`` is /a/0/b; of a key it is where it stands."""
     match = _AT.match(message)
     detail, path = (match["detail"], match["path"]) if match else (message, None)
     pointer = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path or "$").removeprefix("$").replace(".", "/")
@@ -117,4 +117,5 @@ def _fault(message: str) -> Fault:
         pointer += "/" + field["name"].replace("~", "~0").replace("/", "~1")
         detail = "is missing" if field["rule"].startswith("missing") else "is not a field of this"
         return Fault(pointer, "required" if detail == "is missing" else "unknown", detail)
-    return Fault(pointer, "shape", detail[:1].lower() + detail[1:])
+    whose = "a key of it: " if match and match["key"] else ""
+    return Fault(pointer, "shape", whose + detail[:1].lower() + detail[1:])

@@ -24,7 +24,7 @@ from gonogo.aws.engines.cloudformation import (
     CloudFormationResolver,
     create_stack,
 )
-from gonogo.aws.engines.stack_template import Made, TemplateError
+from gonogo.aws.engines.stack_template import MOST_RESOURCES, Made, TemplateError
 from gonogo.core.errors import InvalidError, LaterError, MakingError, PartialError, RefusedError
 from gonogo.core.plan import Place, Plan, Unit
 from local.aws import client
@@ -71,6 +71,11 @@ def plan(spec: Mapping[str, Any] = SITE) -> Plan:
     )
 
 
+def tagged(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags as CloudFormation has them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
 def stack(status: str = "CREATE_COMPLETE", **more: Any) -> dict[str, Any]:
     """Return a stack as DescribeStacks shows it."""
     return {
@@ -79,7 +84,7 @@ def stack(status: str = "CREATE_COMPLETE", **more: Any) -> dict[str, Any]:
         "StackStatus": status,
         "CreationTime": datetime(2026, 11, 27, 3, tzinfo=UTC),
         "Parameters": [{"ParameterKey": "Site", "ParameterValue": "fair"}],
-        "Tags": [{"Key": key, "Value": value} for key, value in TAGS.items()],
+        "Tags": tagged(TAGS),
         **more,
     }
 
@@ -137,7 +142,10 @@ def test_a_digest_that_the_policy_gives_must_be_the_files() -> None:
         ({"parameters": {"Site": "fair", "Size": "2"}}, "no parameter 'Size'"),
         ({"parameters": {}}, "needs the parameter 'Site'"),
         ({"parameters": {"Site": "{{resolve:ssm:/site}}"}}, "name its version"),
-        ({"capabilities": []}, "AWS::IAM::Role, which needs CAPABILITY_IAM"),
+        *(
+            ({"capabilities": some}, "AWS::IAM::Role, which needs CAPABILITY_IAM")
+            for some in ([], ["CAPABILITY_AUTO_EXPAND"])
+        ),
         ({"capabilities": ["CAPABILITY_EVERYTHING"]}, "capabilities"),
         ({"role_arn": "deployer"}, "role_arn"),
         ({"disable_rollback": True}, "disable_rollback"),
@@ -153,8 +161,10 @@ def test_what_is_no_spec_is_refused_before_anybody_is_asked(wrong: Mapping[str, 
 def test_a_secret_is_named_and_never_said() -> None:
     """Everybody who may approve reads the plan; what is pinned there is a reference."""
     text = "Parameters: {Password: {Type: String, NoEcho: true}}\n" + QUEUE
-    with pytest.raises(InvalidError, match="secret"):
-        of(text, parameters={"Password": "hunter2"})
+    for said in ("hunter2", "{{hunter2}}"):
+        for written in ("true", "'true'", "'True'"):
+            with pytest.raises(InvalidError, match="secret"):
+                of(text.replace("true", written), parameters={"Password": said})
     named = "{{resolve:secretsmanager:db:SecretString:password::1f2e}}"
     assert of(text, parameters={"Password": named})["parameters"] == {"Password": named}
 
@@ -243,7 +253,22 @@ def test_json_and_yaml_say_the_same() -> None:
             None,
             "version",
         ),
+        *(
+            (f"Resources: {{A: {{Type: X::Y::Z, P: {{'{{{{resolve:{said}}}}}': 1}}}}}}", None, "version")
+            for said in (
+                "ssm:/a",
+                "ssm:/a:3x",
+                "ssm:/a:3/b",
+                "secretsmanager:d:SecretString:p:AWSCURRENT",
+                "secretsmanager:d:SecretString:p:AWSCURRENT:",
+            )
+        ),
         ("Resources: {A: {Type: X::Y::Z, P: '{{resolve:elsewhere:a:1}}'}}", None, "version"),
+        (
+            "Resources:\n" + "".join(f"  A{one}: {{Type: X::Y::Z}}\n" for one in range(MOST_RESOURCES + 1)),
+            None,
+            "501 resources",
+        ),
         ("Resources: " + "{a: " * 5000 + "}" * 5000, None, "nested"),
         ('{"Resources": ' + '{"a": ' * 5000 + "1" + "}" * 5000, None, "nested"),
         ("Resources: {Q: {Type: AWS::SQS::Queue}}\n#" + "x" * 51_200, None, "bytes"),
@@ -340,6 +365,44 @@ def test_a_stack_on_its_way_is_asked_for_again(status: str) -> None:
         stub.add_response("create_stack", {"StackId": ID})
         stub.add_response("describe_stacks", {"Stacks": [stack(status)]})
         with pytest.raises(MakingError):
+            launched()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"Tags": []},
+        {"RoleARN": ROLE},
+        {"Parameters": []},
+        {"Parameters": [{"ParameterKey": "Site"}]},
+        {"Parameters": [{"ParameterKey": "Site", "ParameterValue": "other"}]},
+    ],
+)
+def test_what_was_made_is_held_against_the_plan(other: Mapping[str, Any]) -> None:
+    """The answer to our own call too may be about what an earlier one made."""
+    with stubbed(shared("cloudformation")) as stub:
+        stub.add_response("create_stack", {"StackId": ID})
+        stub.add_response("describe_stacks", {"Stacks": [stack(**other)]})
+        with pytest.raises(RefusedError, match="NotThePlan"):
+            launched()
+
+
+def test_a_stack_is_whose_who_began_it() -> None:
+    """A token that came into its events later has made nothing."""
+    events = [
+        {
+            **failed(TOKEN, "", "CREATE_IN_PROGRESS"),
+            "PhysicalResourceId": ID,
+            "ClientRequestToken": token,
+        }
+        for token in (TOKEN, "theirs")  # the newest first
+    ]
+    with stubbed(shared("cloudformation")) as stub:
+        stub.add_client_error("create_stack", "AlreadyExistsException")
+        stub.add_response("describe_stacks", {"Stacks": [stack()]}, {"StackName": TOKEN})
+        stub.add_response("get_template", {"TemplateBody": FILES["stacks/site.yaml"]})
+        stub.add_response("describe_stack_events", {"StackEvents": events})
+        with pytest.raises(RefusedError, match="NotThePlan"):
             launched()
 
 
@@ -457,26 +520,28 @@ def test_the_same_token_makes_it_once_and_adopts_it_after(engine: CloudFormation
     assert engine.find(plan(), token=f"{TOKEN}none") == ()
 
 
-def test_a_name_that_somebody_else_took_is_not_ours(engine: CloudFormation) -> None:
-    """Whatever lies there with our tags and our template, the token in its events is not ours."""
-    tags = [{"Key": key, "Value": value} for key, value in TAGS.items()]
-    wrong: list[dict[str, Any]] = [
-        {"TemplateBody": QUEUE},
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"TemplateBody": "Parameters: {Site: {Type: String}}\n" + QUEUE},
+        {"Tags": tagged({**TAGS, "gonogo:launch": "l-2"})},
+        {"Tags": tagged({**TAGS, "gonogo:digest": "e" * 64})},
         {"Tags": []},
         {"Parameters": [{"ParameterKey": "Site", "ParameterValue": "other"}]},
         {"RoleARN": ROLE},
-        {},
-    ]
-    for number, other in enumerate(wrong):
-        token = f"{TOKEN}x{number}"
-        usual = create_stack(plan(), token, TAGS, FILES["stacks/site.yaml"])
-        usual["Parameters"] = [{"ParameterKey": "Site", "ParameterValue": f"fair{number}"}]
-        mine = plan({**SITE, "parameters": {"Site": f"fair{number}"}})
-        client("cloudformation").create_stack(
-            **{**usual, "Tags": tags, "ClientRequestToken": "theirs", **other}
-        )
-        with pytest.raises(RefusedError, match="NotThePlan"):
-            engine.launch(mine, token=token, tags=TAGS, files=lambda: FILES)
+        {"ClientRequestToken": "theirs"},
+    ],
+)
+def test_a_name_that_somebody_else_took_is_not_ours(
+    engine: CloudFormation, other: Mapping[str, Any], request: pytest.FixtureRequest
+) -> None:
+    """Whatever of it is as we would have made it, and be it all but the token: the rest is not what was approved."""
+    name = hashlib.sha256(request.node.name.encode()).hexdigest()[:12]
+    mine, token = plan({**SITE, "parameters": {"Site": name}}), f"{TOKEN}{name}"
+    usual = create_stack(mine, token, TAGS, FILES["stacks/site.yaml"])
+    client("cloudformation").create_stack(**{**usual, **other})
+    with pytest.raises(RefusedError, match="NotThePlan"):
+        engine.launch(mine, token=token, tags=TAGS, files=lambda: FILES)
 
 
 def test_a_stack_is_terminated_again_without_harm_and_seen_to_its_end(engine: CloudFormation) -> None:

@@ -745,12 +745,19 @@ def test_finding_nothing_proves_nothing() -> None:
             launch(engine, plan())
 
 
-def test_an_answer_that_is_not_the_plan_is_not_recorded() -> None:
-    """Whatever EC2 made, it is held against the plan first."""
+@pytest.mark.parametrize(
+    "made",
+    [
+        shown("i-1", spec={**SMALL, "instance_type": "p4d.24xlarge"}),
+        shown("i-1", spec={**SMALL, "image_id": ANOTHER}),
+        shown("i-1", "i-2"),
+    ],
+)
+def test_an_answer_that_is_not_the_plan_is_not_recorded(made: list[dict[str, Any]]) -> None:
+    """Whatever EC2 made, it is held against the plan first; one too many was not approved either."""
     engine = connected()
     with stubbed(shared("ec2")) as stub:
-        other = {"InstanceId": "i-1", "ImageId": IMAGE, "InstanceType": "p4d.24xlarge"}
-        stub.add_response("run_instances", {"Instances": [other]})
+        stub.add_response("run_instances", {"Instances": made})
         with pytest.raises(RefusedError, match="NotThePlan"):
             launch(engine, plan())
 
@@ -838,6 +845,17 @@ def test_of_what_was_made_before_the_right_was_lost_a_part_is_taken_back() -> No
         ("i-3",),
         False,
     )
+
+
+def test_what_stands_under_the_token_and_is_not_the_plan_is_not_taken_back() -> None:
+    """Anybody may choose a token: what nobody approved is not the launch's to terminate."""
+    other = shown("i-1", spec={**SMALL, "image_id": ANOTHER})
+    with stubbed(shared("ec2")) as stub:
+        stub.add_client_error("run_instances", "UnauthorizedOperation", "No.", http_status_code=403)
+        stub.add_response("describe_instances", described(*other), under(TOKEN))
+        with pytest.raises(RefusedError, match="UnauthorizedOperation") as caught:
+            launch(connected(), plan())
+    assert type(caught.value) is RefusedError
 
 
 @pytest.mark.parametrize(("code", "status"), [*FULL[:1], *REFUSALS[:1]])
@@ -979,7 +997,7 @@ def test_what_ec2_shows_and_does_not_know_at_once_is_not_gone() -> None:
         stub.add_client_error(*GONE)
         wanted = {"Filters": [{"Name": "instance-id", "Values": ["i-1"]}]}
         stub.add_response("describe_instances", described(*shown("i-1")), wanted)
-        with pytest.raises(LaterError):
+        with pytest.raises(LaterError, match="yet all of them are there"):
             connected().terminate(plan(), ["i-1"])
 
 

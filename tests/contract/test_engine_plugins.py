@@ -136,6 +136,8 @@ def test_nobody_takes_the_place_of_an_engine_of_ours(site: Path, name: str) -> N
         assert type(engines.engine(name, clients)).__module__ == f"gonogo.aws.engines.{name}"
         eyes = engines.observer(name, clients)
         assert eyes is None or type(eyes).__module__ == f"gonogo.aws.engines.{name}"
+    with pytest.raises(RefusedError, match="NoSuchEngine"):
+        engines.offline(name, clients)
     assert "thief" not in sys.modules
 
 

@@ -157,6 +157,7 @@ def test_a_machine_that_is_not_there_is_the_requesters_to_hear(code: str) -> Non
         {"units": []},
         {"input": {"n": 2**60}},
         {"input": {"n": "x" * LARGEST_INPUT}},
+        {"input": {"n": "\u00e9" * (LARGEST_INPUT // 2)}},
         {"name": "mine"},
     ],
 )
@@ -202,8 +203,8 @@ def test_every_argument_of_start_execution_comes_from_the_plan() -> None:
 
 
 def execution(**more: Any) -> dict[str, Any]:
-    """Return an execution as DescribeExecution shows it."""
-    return {
+    """Return an execution as DescribeExecution shows it; what is None is left out."""
+    shown = {
         "executionArn": ARN,
         "stateMachineArn": MACHINE,
         "stateMachineVersionArn": VERSION,
@@ -214,6 +215,7 @@ def execution(**more: Any) -> dict[str, Any]:
         "input": INPUT,
         **more,
     }
+    return {name: value for name, value in shown.items() if value is not None}
 
 
 def test_an_execution_that_has_ended_is_adopted() -> None:
@@ -228,7 +230,13 @@ def test_an_execution_that_has_ended_is_adopted() -> None:
 
 @pytest.mark.parametrize(
     "other",
-    [{"stateMachineVersionArn": f"{MACHINE}:2"}, {"input": '{"day":"2026-11-02","n":1}'}, {"input": "{}"}],
+    [
+        {"stateMachineVersionArn": f"{MACHINE}:2"},
+        {"stateMachineVersionArn": None},
+        {"input": '{"day":"2026-11-02","n":1}'},
+        {"input": "{}"},
+        {"input": None},
+    ],
 )
 def test_an_execution_of_something_else_is_never_taken_for_the_plan(other: Mapping[str, Any]) -> None:
     """Neither by launching nor by looking."""
@@ -315,6 +323,14 @@ def test_an_execution_is_terminated_again_without_harm_and_seen_to_its_end(machi
     assert eyes.look(f"{made}-none", HERE) is None
     assert eyes.look("nonsense", HERE) is None
     assert list(eyes.survey(HERE, ours=True)) == []
+
+
+def test_an_execution_that_may_not_be_terminated_is_not_taken_for_gone() -> None:
+    """It runs on, and costs."""
+    with stubbed(shared("stepfunctions")) as stub:
+        stub.add_client_error("stop_execution", "AccessDeniedException", http_status_code=400)
+        with pytest.raises(RefusedError, match="AccessDeniedException"):
+            StepFunctions(told).terminate(plan(), [ARN])
 
 
 def test_an_execution_is_neither_stopped_for_a_while_nor_started_again() -> None:

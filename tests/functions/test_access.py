@@ -13,6 +13,7 @@ import pytest
 from openapi_spec_validator import validate
 
 import app
+from functions import api
 from functions.bodies import Nothing
 from functions.headers import from_elsewhere
 from functions.openapi import OPERATIONS, document
@@ -434,6 +435,13 @@ def test_the_policy_is_shown_without_addresses(world: World) -> None:
     assert [gate["name"] for gate in policy_["gates"]] == ["lead", "finance", "review", "policy"]
 
 
+@pytest.mark.parametrize("end", ["", "a", "/../x", "%0A"])
+def test_a_policy_is_found_by_its_digest_and_by_no_more(world: World, end: str) -> None:
+    """What is no digest is no name of anything that is kept."""
+    answer = world.call("GET", f"/v1/policy?bundle={'0' * 64}{end}", who="dev")
+    assert answer.code == (400 if end else 404), answer.text
+
+
 # The API's own description
 
 
@@ -506,6 +514,53 @@ def test_answers_of_a_launch_that_has_lived_are_as_described(world: World) -> No
     for (method, path), answer in found.items():
         jsonschema_rs.validator_for(schema_for(method, path, answer.code)).validate(answer.json)
     assert len(inbox.json["items"]) == len(page.json["items"]) == 1
+
+
+def described() -> Iterator[tuple[tuple[str, str], Any]]:
+    """Yield every operation of the description, by method and path."""
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            yield (method.upper(), path), operation
+
+
+def test_the_description_says_who_must_sign_in() -> None:
+    """A client made from it sends a token where one is asked for, and waits where it is told to."""
+    actions = routes.declared()
+    for route, operation in described():
+        signed_in = actions[route] not in app.OPEN
+        assert operation["security"] == ([{"bearer": []}] if signed_in else []), route
+        assert {"401", "403", "429"} <= operation["responses"].keys() or not signed_in, route
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "refused"),
+    [
+        ("month", ["2026-11"], ["2026-13", "2026-111", "2026-11-01", "26-11"]),
+        ("limit", [1, 100], [0, 101, "25"]),
+        ("cost_center", ["4711"], ["=1", "a#b"]),
+    ],
+)
+def test_the_description_says_what_a_query_may_be(
+    name: str, taken: list[object], refused: list[object]
+) -> None:
+    """As the API reads it."""
+    found = [one for _, operation in described() for one in operation["parameters"] if one["name"] == name]
+    assert found
+    for one in found:
+        schema = jsonschema_rs.validator_for(one["schema"])
+        assert [value for value in (*taken, *refused) if schema.is_valid(value)] == taken
+        assert one["schema"].get("default", api.ITEMS) == api.ITEMS
+
+
+def test_the_description_has_each_answer_that_goes_well() -> None:
+    """What is accepted now, and becomes of it later, are two answers; a form says what it must have."""
+    for one in OPERATIONS:
+        made = document()["paths"][one.path][one.method]
+        wanted = {one.success, one.also, 200 if "dry_run" in one.query else None} - {None}
+        assert {int(code) for code in made["responses"] if code < "300"} == wanted, one.path
+        form = made.get("requestBody", {}).get("content", {}).get(matrix.FORM)
+        assert form is None or form["schema"]["required"] == ["code"]
+    assert any(one.also for one in OPERATIONS)
 
 
 def test_the_description_refuses_what_the_api_refuses(world: World) -> None:

@@ -12,6 +12,7 @@ import pytest
 from app import app
 from functions import problem, refusals, strict
 from functions.bodies import LaunchView, Submit
+from functions.openapi import document
 from gonogo.core.errors import (
     Fault,
     GonogoError,
@@ -20,6 +21,7 @@ from gonogo.core.errors import (
     RefusedError,
     TransitionNotAllowedError,
 )
+from tests.functions.matrix import body_of
 from tests.functions.world import ISSUER, Answer, World, world
 
 PATH = "/v1/launches"
@@ -141,6 +143,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a lease and a line feed": ({"lease": "8h\n"}, ["/lease"]),
     "a lease in other digits": ({"lease": "\u0668h"}, ["/lease"]),
     "a lease longer than allowed": ({"lease": "91d"}, ["/lease"]),
+    "a moment that is anywhere's": ({"launch_by": "2026-12-01T10:00:00"}, ["/launch_by"]),
     "parameters that are a list": ({"parameters": [1]}, ["/parameters"]),
     "a parameter too small": ({"parameters": {"count": 0}}, ["/parameters/count"]),
     "a parameter too large": ({"parameters": {"count": 5}}, ["/parameters/count"]),
@@ -198,6 +201,34 @@ def test_each_fault_is_pointed_at(closed: Closed, changed: dict[str, Any], point
     problem = closed.refuses(closed.post(text(**changed)), 400)
     assert sorted(one["pointer"] for one in problem["errors"]) == pointers
     assert all(one["rule"] and one["detail"] for one in problem["errors"])
+
+
+TAKERS = [
+    (method.upper(), path)
+    for path, methods in document()["paths"].items()
+    for method, operation in methods.items()
+    if "application/json" in operation.get("requestBody", {}).get("content", {})
+]
+
+
+@pytest.mark.parametrize(("method", "path"), TAKERS)
+def test_a_field_that_no_route_knows_is_refused_by_each(closed: Closed, method: str, path: str) -> None:
+    """It was meant to matter; whoever sent it must not believe that it did."""
+    good = body_of(path, {"id": "l-none", "digest": "0" * 64})
+    answer = closed.world.call(method, path.replace("{id}", "l-none"), {**good, "unless": 1}, who="ops")
+    assert [one["pointer"] for one in closed.refuses(answer, 400)["errors"]] == ["/unless"]
+
+
+@pytest.mark.parametrize(
+    "path", ["", ".", "..", "./a", "../a", "a/.", "a/./b", "a/../b", "a//b", "/a", "a\n"]
+)
+def test_a_file_of_a_policy_has_one_path(closed: Closed, path: str) -> None:
+    """Two paths of one file would be one of them reviewed and the other read."""
+    body = {"files": {path: "x"}, "reason": "another"}
+    answer = closed.world.call("PUT", "/v1/policy", body, who="ops")
+    (fault,) = closed.refuses(answer, 400)["errors"]
+    assert (fault["pointer"], fault["rule"]) == ("/files", "shape")
+    assert fault["detail"].startswith("a key of it: expected ")
 
 
 @pytest.mark.parametrize("field", ["template", "reason", "cost_center"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -11,9 +12,15 @@ from xml.etree import ElementTree as ET
 import jsonschema_rs
 import pytest
 
+from functions import usage_bodies
+from functions.chart import draw
+from functions.usage import NAMES
+from gonogo.core.actor import Actor
+from gonogo.core.reports import DaySum, Estimate, PastLease
+from gonogo.ports import Page
 from gonogo.service import billing
 from tests.functions.billed import MONTH, Month, lived
-from tests.functions.test_access import schema_for
+from tests.functions.test_access import assert_safe, schema_for
 from tests.functions.world import ISSUER, world
 
 DEV = {"issuer": ISSUER, "subject": "dev"}
@@ -38,12 +45,13 @@ def read(month: Month, path: str, **query: str) -> Any:
 def records(month: Month, **query: str) -> list[Any]:
     """Read all records of the month, page by page."""
     found, cursor = [], None
-    while True:
+    for _ in range(50):
         page = read(month, "usage", **query, **({"cursor": cursor} if cursor else {}))
         found += page["items"]
         cursor = page["cursor"]
         if cursor is None:
             return found
+    raise AssertionError("it goes round and round")
 
 
 def of_november(month: Month) -> list[dict[str, Any]]:
@@ -57,7 +65,7 @@ def test_every_record_is_what_was_told_on_the_bus(month: Month) -> None:
     found = {one.pop("record"): one for one in records(month)}
     assert found.keys() == told.keys()
     for id_, one in found.items():
-        assert one.pop("recorded_at")
+        assert one["begin"] < one["end"] <= one.pop("recorded_at")
         event = told[id_]
         del event["day_seconds"], event["day_cost"]  # a page has all records of the day
         assert {"record": id_, **one} == event
@@ -106,6 +114,7 @@ def test_the_sums_of_parts_add_up(month: Month, monkeypatch: pytest.MonkeyPatch)
     parts, cursor, pages = [], None, 0
     while True:
         pages += 1
+        assert pages < 50
         part = read(month, "usage/summary", **({"cursor": cursor} if cursor else {}))
         parts += part["items"]
         cursor = part["cursor"]
@@ -172,17 +181,61 @@ def test_actual_cost_is_held_against_the_estimate(month: Month) -> None:
     assert Decimal(found[month.steady]["difference"]) < 0
 
 
-@pytest.mark.parametrize("name", ["approved-never-ran", "ran-never-approved", "past-lease", "estimate"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_report_of_another_month_is_empty(month: Month, name: str) -> None:
     """A report says the month that it is of, so it must not hold another's."""
     answer = month.world.call("GET", f"/v1/reports/{name}?month=2026-10", who="finance")
     assert (answer.code, answer.json["items"], answer.json["cursor"]) == (200, [], None)
 
 
+def test_an_amount_is_digits_however_small() -> None:
+    """A sheet that reads an exponent as text adds nothing up."""
+    usual: dict[str, Any] = {
+        "launch": "l-1",
+        "name": None,
+        "template": "web",
+        "cost_center": "4711",
+        "requester": Actor(ISSUER, "dev"),
+        "currency": "USD",
+    }
+    small = Decimal("1E-10")
+    late = PastLease(
+        **usual, lease_ends_at=datetime(2026, 11, 27, tzinfo=UTC), instances=(), seconds=1, cost=small
+    )
+    estimated = Estimate(**usual, estimate=Decimal(0), actual=small)
+    rows: Any = usage_bodies.report("any", MONTH, Page((late, estimated), None)).items
+    assert rows[0].cost == rows[1].actual == rows[1].difference == "0.0000000001"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_parts_of_a_report_are_the_whole(
+    month: Month, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A part that comes again is explained twice, and one that is left out not at all."""
+    whole = read(month, f"reports/{name}")["items"]
+    monkeypatch.setattr(billing, "MOST_REPORTED", 1)
+    parts: list[Any] = []
+    cursor, pages = None, 0
+    while pages == 0 or cursor:
+        page = read(month, f"reports/{name}", limit="1", **({"cursor": cursor} if cursor else {}))
+        parts += page["items"]
+        cursor, pages = page["cursor"], pages + 1
+        assert pages < 50
+    assert pages > 1 or len(whole) == 1
+    what = "instance" if name == "ran-never-approved" else "launch"
+    assert {one[what] for one in parts} == {one[what] for one in whole}
+    for amount in ("cost", "actual"):
+        sums = [sum(Decimal(one.get(amount, 0)) for one in some) for some in (parts, whole)]
+        assert sums[0] == sums[1]
+
+
 @pytest.mark.parametrize(
     ("path", "field"),
     [
         ("usage", "month"),
+        *((f"{path}?month=2026-13", "month") for path in ("usage/summary", "usage/chart")),
+        *((f"reports/{name}?month=2026-13", "month") for name in NAMES),
+        *((f"reports/{name}?month=2026-11&cursor=x", "/cursor") for name in NAMES),
         ("usage?month=2026-13", "month"),
         ("usage?month=2026-11-01", "month"),
         ("usage?month=%D9%A2026-11", "month"),
@@ -235,6 +288,7 @@ def chart(month: Month, query: str = "month=2026-11") -> Any:
     """Read the chart as XML."""
     answer = month.world.call("GET", f"/v1/usage/chart?{query}", who="finance")
     assert (answer.code, answer.headers["content-type"]) == (200, "image/svg+xml")
+    assert_safe(answer)
     return ET.fromstring(answer.text)  # noqa: S314 - what we made ourselves
 
 
@@ -289,4 +343,62 @@ def test_the_chart_of_one_cost_center_is_of_it_alone(month: Month) -> None:
 def test_a_chart_of_a_part_says_so(month: Month, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bar that is too short looks like a saving."""
     monkeypatch.setattr(billing, "MOST_SUMMED", 2)
-    assert "a part" in "".join(chart(month).itertext())
+    drawn = chart(month)
+    for tag in ("desc", "text"):
+        assert "a part" in "".join(texts(drawn, tag))
+
+
+def of(day: int, cost_center: str, cost: str, currency: str = "USD") -> DaySum:
+    """Return what a cost center came to on a day."""
+    return DaySum(
+        day=f"{MONTH}-{day:02}",
+        cost_center=cost_center,
+        currency=currency,
+        instances=1,
+        seconds=60,
+        cost=Decimal(cost),
+    )
+
+
+def drawn_of(*sums: DaySum) -> Any:
+    """Return the chart of these as XML."""
+    return ET.fromstring(draw(MONTH, None, sums, is_whole=True))  # noqa: S314 - what we made ourselves
+
+
+def test_the_chart_has_whoever_cost_most_by_name_and_the_rest_together() -> None:
+    """Nobody disappears in a chart of many, and who cost most is not among the others."""
+    told = texts(drawn_of(*(of(1, f"c{n}", f"{n}00") for n in range(1, 10))), "text")
+    assert [one for one in told if one.endswith(" USD")] == [
+        *(f"c{n}: {n}00 USD" for n in range(9, 3, -1)),
+        "all others: 600 USD",
+    ]
+
+
+def test_a_currency_has_a_panel_of_its_own() -> None:
+    """What is added up over two currencies is no amount."""
+    drawn = drawn_of(of(1, "a", "3"), of(2, "a", "2"), of(1, "b", "7", "EUR"))
+    (said,) = texts(drawn, "desc")
+    assert said == (
+        f"7 EUR on 1 day; the highest is {MONTH}-01 with 7 EUR. By cost center: b 7 EUR."
+        f" 5 USD on 2 days; the highest is {MONTH}-01 with 3 USD. By cost center: a 5 USD."
+    )
+    assert texts(drawn, "title")[1:] == [
+        f"{MONTH}-01, b: 7 EUR",
+        f"{MONTH}-01, a: 3 USD",
+        f"{MONTH}-02, a: 2 USD",
+    ]
+
+
+def test_the_chart_is_as_high_as_its_highest_day() -> None:
+    """Its axis ends at the next round number, which may be the day's own."""
+    for most, top in (("200", "200"), ("201", "250"), ("0.3", "0.5"), ("99", "100")):
+        assert top in texts(drawn_of(of(1, "a", most)), "text")
+        assert "500" not in texts(drawn_of(of(1, "a", most)), "text")
+
+
+def test_a_name_in_the_chart_is_nothing_but_text() -> None:
+    """Whatever names a cost center, it makes no element, and nothing that is not to be seen."""
+    drawn = drawn_of(of(1, "<a href='x'>&\u202e", "1"))
+    assert not list(drawn.iter("{http://www.w3.org/2000/svg}a"))
+    assert "<a href='x'>&" in "".join(texts(drawn, "text"))
+    assert "\u202e" not in "".join(drawn.itertext())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import timedelta, timezone
 
 import msgspec
 import pytest
@@ -108,6 +108,49 @@ def test_differences_are_cost_first_and_nothing_twice() -> None:
     ]
 
 
+def test_what_only_looks_filled_in_is_shown() -> None:
+    """An approver would not see that it is another cost center's, for a parameter had the same two values."""
+    found = wording.differences(
+        [
+            Change("plan.parameters.team", "4711", "0815"),
+            Change("plan.spec.tags.team", "4711", "0815"),
+            Change("cost_center", "4711", "0815"),
+            Change("lease", "30d", "never"),
+        ]
+    )
+    assert [(one.what, one.before, one.after) for one in found] == [
+        ("team", "4711", "0815"),
+        ("Lease", "30 days", "without an end"),
+        ("Paid by", "4711", "0815"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reads"), [(1, "a second"), (119, "119 seconds"), (120, "2 minutes"), (121, "3 minutes")]
+)
+def test_nobody_is_told_to_wait_for_less_than_it_takes(seconds: int, reads: str) -> None:
+    """Who comes back too early is refused again."""
+    assert wording.wait(seconds) == reads
+
+
+def test_a_moment_is_the_same_wherever_it_was_written() -> None:
+    """All who read it read one clock."""
+    there = timezone(timedelta(hours=-10))
+    assert wording.moment(NOW.replace(hour=23).astimezone(there)) == "Mon 23 Nov 2026, 23:00 UTC"
+
+
+def test_each_value_of_a_plan_has_its_path() -> None:
+    """A value inside a list is a line of its own, as an approver reads it."""
+    spec = {"volumes": [{"size_gib": 8}], "order": ("a", None), "tags": {"team": "web"}, "on": True}
+    assert list(wording.leaves(spec)) == [
+        ("volumes[0].size_gib", "8"),
+        ("order[0]", "a"),
+        ("order[1]", "null"),
+        ("tags.team", "web"),
+        ("on", "true"),
+    ]
+
+
 def test_a_long_text_is_cut_and_stays_on_one_line() -> None:
     """A diff is one screen, and no requester's text makes a line of it."""
     (one,) = wording.differences([Change("reason", "a\nCost a month: 1 -> 2", "x" * 5000)])
@@ -151,6 +194,8 @@ def test_what_a_large_stack_makes_is_cut_with_a_count_and_whole_in_the_whole_pla
         "9 \N{MULTIPLICATION SIGN} AWS::SQS::Queue (Queue0, Queue1, Queue2, Queue3, Queue4, Queue5, and 3 more)"
     ]
     assert "Queue8" in wording.makes_whole(many)[0]
+    one_more = made(*((f"Queue{one}", "AWS::SQS::Queue") for one in range(wording.MOST_NAMES + 1)))
+    assert wording.makes(one_more)[0].endswith("Queue5, and 1 more)")
     kinds = made(*((f"A{one}", f"AWS::X::Y{one:02}") for one in range(30)))
     assert len(wording.makes(kinds)) == wording.MOST_KINDS + 1
     assert wording.makes(kinds)[-1] == "18 more kinds, which the whole plan names"
