@@ -161,7 +161,13 @@ def test_what_is_no_spec_is_refused_before_anybody_is_asked(wrong: Mapping[str, 
 def test_a_secret_is_named_and_never_said() -> None:
     """Everybody who may approve reads the plan; what is pinned there is a reference."""
     text = "Parameters: {Password: {Type: String, NoEcho: true}}\n" + QUEUE
-    for said in ("hunter2", "{{hunter2}}"):
+    for said in (
+        "hunter2",
+        "{{hunter2}}",
+        "{{resolve:hunter2",
+        "hunter2{{resolve:ssm:/a:1}}",
+        "{{resolve:}}",
+    ):
         for written in ("true", "'true'", "'True'"):
             with pytest.raises(InvalidError, match="secret"):
                 of(text.replace("true", written), parameters={"Password": said})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NoReturn
@@ -20,6 +21,8 @@ from gonogo.core.plan import Place, Plan, Unit
 from gonogo.ports import Files, Seen
 
 Capability = Literal["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
+_NAMED = re.compile(r"\{\{resolve:[^{}]+\}\}")
+"""A value that is nothing but a dynamic reference (CloudFormation user guide, "Dynamic references")."""
 _FOR_IAM = {"CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"}
 _FOR_TRANSFORMS = "CAPABILITY_AUTO_EXPAND"
 
@@ -245,7 +248,7 @@ def _faults(asked: Spec, read: StackTemplate) -> Iterator[Fault]:
             yield _fault("parameters", "parameter", f"{asked.template} needs the parameter {name!r}")
         if value is None:
             continue
-        if parameter.secret and "{{resolve:" not in value:
+        if parameter.secret and not _NAMED.fullmatch(value):
             yield _fault(
                 "parameters", "secret", f"{name!r} is a secret (NoEcho): name it as {{{{resolve:...}}}}"
             )
