@@ -49,7 +49,7 @@ def begin_at(outside: Outside, place: Place) -> None:
 def look_over(outside: Outside, watch_id: str) -> bool:
     """Hold what is at a place against what is known of it, and return if it was time to.
 
-    It does not rest while something runs that bears the tag of a launch, even if that could not be noted now.
+    It does not rest while there is something that could not be noted now, or will be known later only.
 
     Raises:
         LaterError: it could not be looked over now; its alarm stays.
@@ -63,30 +63,27 @@ def look_over(outside: Outside, watch_id: str) -> bool:
     eyes = outside.observer("ec2")
     assert eyes is not None  # noqa: S101 - ec2 always has eyes
     shown: set[str] = set()
-    ours = False
     errors: list[Exception] = []
     for page in eyes.survey(watch.place, ours=not outside.scans):
         shown |= {one.id for one in page}
-        ours = ours or any(one.launch is not None and _runs(one) for one in page)
         errors += _compared(outside, watch, page)
     for one in live:
         if one.id not in shown:
             errors += _errors_of(lambda this=one: _looked_for(outside, watch, this), one.id)  # type: ignore[misc]
-    stays = ours or bool(live) or (now >= watch.until and bool(_live(outside, watch)))
+    stays = bool(errors or live) or (now >= watch.until and bool(_live(outside, watch)))
     after = watches.looked(watch, live=stays, at=now)
     with contextlib.suppress(VersionConflictError):
         outside.items.save(watch, after)
-    if errors:
-        raise ExceptionGroup(f"{len(errors)} things could not be noted", errors)
+    wrong = [one for one in errors if not isinstance(one, LaterError)]
+    if wrong:
+        raise ExceptionGroup(f"{len(wrong)} things could not be noted", wrong)
     return True
 
 
 def _errors_of(work: Callable[[], None], resource: str) -> list[Exception]:
-    """Do it, and return what went wrong: one thing strands no other. What will be known later is no error."""
+    """Do it, and return what went wrong: one thing strands no other."""
     try:
         work()
-    except LaterError:
-        return []
     except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be looked at
         error.add_note(f"while looking at {resource}")
         return [error]
@@ -115,7 +112,7 @@ def _compared(outside: Outside, watch: Watch, page: Sequence[Seen]) -> list[Exce
 
     def one(seen: Seen) -> None:
         instance = known.get(seen.id)
-        why = _why(outside, watch, instance, seen)
+        why = _why(outside, watch, instance, seen, errors)
         if why is not None:
             strays.append((seen, why))
 
@@ -128,15 +125,22 @@ def _compared(outside: Outside, watch: Watch, page: Sequence[Seen]) -> list[Exce
     return errors
 
 
-def _why(outside: Outside, watch: Watch, instance: Instance | None, seen: Seen) -> Why | None:
-    """Note what is not known of an instance, and return why it runs without an approval; None where it does not."""
-    runs = _runs(seen)
+def _why(
+    outside: Outside, watch: Watch, instance: Instance | None, seen: Seen, errors: list[Exception]
+) -> Why | None:
+    """Note what is not known of an instance, and return why it runs without an approval; None where it does not.
+
+    What the launcher has not recorded yet is added to `errors`: the next look finds it.
+    """
+    runs = seen.state != "terminated" and not seen.ending
     if instance is None:
         launch = observe.launch_of(outside, seen.id, None, seen, watch.place)
         if launch is None:
             return _whose(outside, seen) if runs else None
-        with contextlib.suppress(LaterError):  # the launcher has not recorded it yet: the next look finds it
+        try:
             observe.note(outside, seen.id, None, launch, seen, [])
+        except LaterError as error:
+            errors.append(error)
         return "changed" if runs and seen.kind not in observe.approved_kinds(launch) else None
     if not _agrees(instance, seen):
         launch = observe.launch_of(outside, seen.id, instance, seen, watch.place)
@@ -147,10 +151,6 @@ def _why(outside: Outside, watch: Watch, instance: Instance | None, seen: Seen) 
     if instance.state == "terminated":
         return "not_of_launch"
     return "changed" if seen.kind != instance.instance_type else None
-
-
-def _runs(seen: Seen) -> bool:
-    return seen.state != "terminated" and not seen.ending
 
 
 def _agrees(instance: Instance, seen: Seen) -> bool:
