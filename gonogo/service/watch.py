@@ -49,7 +49,7 @@ def begin_at(outside: Outside, place: Place) -> None:
 def look_over(outside: Outside, watch_id: str) -> bool:
     """Hold what is at a place against what is known of it, and return if it was time to.
 
-    It does not rest while there is something that could not be noted now, or will be known later only.
+    It does not rest while something runs there as approved, or could not be noted now.
 
     Raises:
         LaterError: it could not be looked over now; its alarm stays.
@@ -63,14 +63,15 @@ def look_over(outside: Outside, watch_id: str) -> bool:
     eyes = outside.observer("ec2")
     assert eyes is not None  # noqa: S101 - ec2 always has eyes
     shown: set[str] = set()
+    ours: set[str] = set()
     errors: list[Exception] = []
     for page in eyes.survey(watch.place, ours=not outside.scans):
         shown |= {one.id for one in page}
-        errors += _compared(outside, watch, page)
+        errors += _compared(outside, watch, page, ours)
     for one in live:
         if one.id not in shown:
             errors += _errors_of(lambda this=one: _looked_for(outside, watch, this), one.id)  # type: ignore[misc]
-    stays = bool(errors or live) or (now >= watch.until and bool(_live(outside, watch)))
+    stays = bool(errors or ours or live) or (now >= watch.until and bool(_live(outside, watch)))
     after = watches.looked(watch, live=stays, at=now)
     with contextlib.suppress(VersionConflictError):
         outside.items.save(watch, after)
@@ -104,17 +105,22 @@ def _live(outside: Outside, watch: Watch) -> list[InstanceSummary]:
             return found
 
 
-def _compared(outside: Outside, watch: Watch, page: Sequence[Seen]) -> list[Exception]:
-    """Note of each instance what is not known of it; tell of those that nobody approved. Return what went wrong."""
+def _compared(outside: Outside, watch: Watch, page: Sequence[Seen], ours: set[str]) -> list[Exception]:
+    """Note of each instance what is not known of it; tell of those that nobody approved. Return what went wrong.
+
+    What runs as approved is added to `ours`: the list of what is known to be there may not have it yet.
+    """
     known = saving.load_many(outside.items, Instance, [one.id for one in page])
     strays: list[tuple[Seen, Why]] = []
     errors: list[Exception] = []
 
     def one(seen: Seen) -> None:
         instance = known.get(seen.id)
-        why = _why(outside, watch, instance, seen, errors)
+        why = _why(outside, watch, instance, seen)
         if why is not None:
             strays.append((seen, why))
+        elif _runs(seen):
+            ours.add(seen.id)
 
     for seen in page:
         errors += _errors_of(lambda this=seen: one(this), seen.id)  # type: ignore[misc]
@@ -125,22 +131,15 @@ def _compared(outside: Outside, watch: Watch, page: Sequence[Seen]) -> list[Exce
     return errors
 
 
-def _why(
-    outside: Outside, watch: Watch, instance: Instance | None, seen: Seen, errors: list[Exception]
-) -> Why | None:
-    """Note what is not known of an instance, and return why it runs without an approval; None where it does not.
-
-    What the launcher has not recorded yet is added to `errors`: the next look finds it.
-    """
-    runs = seen.state != "terminated" and not seen.ending
+def _why(outside: Outside, watch: Watch, instance: Instance | None, seen: Seen) -> Why | None:
+    """Note what is not known of an instance, and return why it runs without an approval; None where it does not."""
+    runs = _runs(seen)
     if instance is None:
         launch = observe.launch_of(outside, seen.id, None, seen, watch.place)
         if launch is None:
             return _whose(outside, seen) if runs else None
-        try:
+        with contextlib.suppress(LaterError):  # the launcher has not recorded it yet: the next look finds it
             observe.note(outside, seen.id, None, launch, seen, [])
-        except LaterError as error:
-            errors.append(error)
         return "changed" if runs and seen.kind not in observe.approved_kinds(launch) else None
     if not _agrees(instance, seen):
         launch = observe.launch_of(outside, seen.id, instance, seen, watch.place)
@@ -151,6 +150,10 @@ def _why(
     if instance.state == "terminated":
         return "not_of_launch"
     return "changed" if seen.kind != instance.instance_type else None
+
+
+def _runs(seen: Seen) -> bool:
+    return seen.state != "terminated" and not seen.ending
 
 
 def _agrees(instance: Instance, seen: Seen) -> bool:

@@ -17,7 +17,7 @@ from gonogo.core.plan import Account, Place
 from gonogo.core.states import State
 from gonogo.core.usage import UsageDay
 from gonogo.core.watch import Stray, Watch
-from gonogo.ports import Seen
+from gonogo.ports import Page, Seen
 from gonogo.service import launch as launcher
 from gonogo.service import observe, wake, watch
 from tests import memory
@@ -110,8 +110,9 @@ def test_it_does_not_rest_before_ec2_shows_what_is_new(road: Road) -> None:
     assert [(one.id, one.state) for one in road.table.all(Instance)] == [(ours, "running")]
 
 
+@pytest.mark.parametrize("call", ["launch_of", "note"])
 def test_it_does_not_rest_while_it_shows_what_could_not_be_noted(
-    road: Road, monkeypatch: pytest.MonkeyPatch
+    road: Road, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """The table is out each time it looks: what runs there by a launch of ours must not be left to itself."""
     road.cloud.hushed = True
@@ -122,12 +123,24 @@ def test_it_does_not_rest_while_it_shows_what_could_not_be_noted(
         raise LaterError("throttled")
 
     with monkeypatch.context() as during:
-        during.setattr(observe, "note", out)
+        during.setattr(observe, call, out)
         for _ in range(6):
             look(road)
     assert road.table.all(Instance) == []
     look(road)
     assert [one.state for one in road.table.all(Instance)] == ["running"]
+
+
+def test_it_does_not_rest_while_its_list_is_behind(
+    road: Road, running: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index of DynamoDB may not have yet what is there: what it shows to run is not left to itself for that."""
+    assert running.state is State.RUNNING
+    with monkeypatch.context() as during:
+        during.setattr(road.table, "in_state", lambda *_arguments, **_named: Page((), None))
+        for _ in range(6):
+            look(road)
+    assert a_watch(road).due_at is not None
 
 
 def test_a_launch_that_meets_the_look_that_would_let_it_rest(road: Road, running: Launch) -> None:
