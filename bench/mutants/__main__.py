@@ -170,9 +170,15 @@ def is_explained(mutant: Mutant, explained: dict[str, list[tuple[str, str]]]) ->
 def figures(
     mutants: Sequence[Mutant], known: dict[str, Tried], explained: dict[str, list[tuple[str, str]]]
 ) -> list[tuple[str, ...]]:
-    """Return a row for each module, and one for all: counts by outcome, and the share of the tried that is noticed."""
+    """Return a row for each module of which some were tried, and one for all of these.
+
+    A row is counts by outcome, and the share of the tried that is noticed.
+    """
     counts: dict[str, Counter[str]] = defaultdict(Counter)
+    tried = {one.module for one in mutants if one.name in known}
     for one in mutants:
+        if one.module not in tried:
+            continue
         for row in (one.module, "all"):
             counts[row]["mutants"] += 1
             if one.name in known:
