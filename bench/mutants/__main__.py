@@ -70,8 +70,9 @@ OUTCOMES = ("killed", "timeout", "survived", "untested")
 def main() -> int:
     """Try the mutants of the functions that match a pattern, or all; 1 if one lives unexplained."""
     options = _options()
-    mutants = make(BUILD / "house", BUILD / "made")
-    results = BUILD / "results.json"
+    build = BUILD / options.room
+    mutants = make(Path("gonogo") / options.room, build / "house", build / "made")
+    results = build / "results.json"
     known = msgspec.json.decode(results.read_bytes(), type=dict[str, Tried]) if results.exists() else {}
     places: Counter[str] = Counter(one.module for one in mutants)
     sampled = set()
@@ -88,13 +89,13 @@ def main() -> int:
         and not (options.again and (one.name not in known or known[one.name].outcome in NOTICED))
     ]
     chosen.sort(key=lambda one: first.get(one.module, len(first)))
-    found = _tried(chosen, options, results, known)
+    found = _tried(chosen, options, build, known)
     known = {
         one.name: found.get(one.name) or known[one.name] for one in mutants if one.name in {**known, **found}
     }
     results.write_bytes(msgspec.json.encode(known))
     alive = [one for one in chosen if one.name in found and found[one.name].outcome not in NOTICED]
-    explained = explanations(RECORD.read_text())
+    explained = explanations(RECORD.read_text() if options.room == "core" else "")
     strangers = [one for one in alive if not is_explained(one, explained)]
     for one in strangers:
         print(f"{one.name} {found[one.name].outcome}\n  - {one.before}\n  + {one.after}")
@@ -108,6 +109,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.mutants", description=__doc__)
     parser.add_argument("patterns", nargs="*", default=["*"], help="of functions: `gates.*`, `token.read`")
+    parser.add_argument(
+        "--room", choices=["core", "service"], default="core", help="only the core has a record"
+    )
     parser.add_argument("--again", action="store_true", help="only those that the last run did not kill")
     parser.add_argument("--record", action="store_true", help="write the figures of all that is known")
     parser.add_argument(
@@ -117,12 +121,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4, help="of CPU, of tests for each mutant")
     options = parser.parse_args()
+    if options.record and options.room != "core":
+        parser.error("--record is of the core only")
     options.patterns = options.patterns or ["*"]
     return options
 
 
 def _tried(
-    chosen: Sequence[Mutant], options: argparse.Namespace, results: Path, known: dict[str, Tried]
+    chosen: Sequence[Mutant], options: argparse.Namespace, build: Path, known: dict[str, Tried]
 ) -> dict[str, Tried]:
     """Try these mutants, in a process whose tests and gonogo are the copy's."""
     found: dict[str, Tried] = {}
@@ -136,13 +142,15 @@ def _tried(
             results.write_bytes(msgspec.json.encode({**known, **found}))
             print(f"{len(found)} of {len(chosen)} tried: {dict(counted)}", flush=True)
 
-    os.chdir(BUILD / "house")
-    sys.path.insert(0, str(BUILD / "house"))
+    house, results = build / "house", build / "results.json"
+    os.chdir(house)
+    sys.path.insert(0, str(house))
     plugin = Trying(
+        Path("gonogo") / options.room,
         chosen,
         options.processes,
         tried,
-        BUILD / "reached.json",
+        build / "reached.json",
         options.seconds,
     )
     quiet = [word for name in ("cacheprovider", "terminal", "xdist") for word in ("-p", f"no:{name}")]
@@ -170,15 +178,9 @@ def is_explained(mutant: Mutant, explained: dict[str, list[tuple[str, str]]]) ->
 def figures(
     mutants: Sequence[Mutant], known: dict[str, Tried], explained: dict[str, list[tuple[str, str]]]
 ) -> list[tuple[str, ...]]:
-    """Return a row for each module of which some were tried, and one for all of these.
-
-    A row is counts by outcome, and the share of the tried that is noticed.
-    """
+    """Return a row for each module, and one for all: counts by outcome, and the share of the tried that is noticed."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    tried = {one.module for one in mutants if one.name in known}
     for one in mutants:
-        if one.module not in tried:
-            continue
         for row in (one.module, "all"):
             counts[row]["mutants"] += 1
             if one.name in known:

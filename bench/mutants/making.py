@@ -1,4 +1,4 @@
-"""A copy of the house in which gonogo/core and gonogo/service hold all their mutants, and none is chosen."""
+"""A copy of the house in which one room, such as gonogo/core, holds all its mutants, and none is chosen."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from mutmut.mutation.file_mutation import MutatedFile, mutate_file_contents
 from mutmut.utils.format_utils import get_mutant_name
 
 HOUSE = Path(__file__).resolve().parents[2]
-ROOMS = (Path("gonogo/core"), Path("gonogo/service"))
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", "build", "dist", "__pycache__", ".*_cache", ".hypothesis")
 DECORATORS = {"property", "cached_property", "lru_cache"}
 
 
 class Mutant(msgspec.Struct, frozen=True):
-    """One change: `module.function` of it, the lines before, the lines after, and which of the copy's file those were.
+    """One change: `module.function` of it, the lines before, and the lines after.
 
-    A module of the core goes by its own name; one of the service is `service.launch`.
+    `lines` are the first and the last of the statement that it changes, in the copy's file.
     """
 
     name: str
@@ -32,12 +31,6 @@ class Mutant(msgspec.Struct, frozen=True):
     before: str
     after: str
     lines: tuple[int, int]
-
-    @property
-    def file(self) -> str:
-        """Return `room/module`, without what files are called in Python."""
-        _, room, module, *_ = self.name.split(".")
-        return f"{room}/{module}"
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -66,21 +59,19 @@ class _LongWay(cst.CSTTransformer):  # type: ignore[misc]  # libcst is not where
         )
 
 
-def make(where: Path, kept: Path) -> list[Mutant]:
-    """Make the copy, and return its mutants; what is made of a module is kept until the module changes."""
+def make(room: Path, where: Path, kept: Path) -> list[Mutant]:
+    """Make the copy, and return the mutants of a room; what is made of a module is kept until the module changes."""
     shutil.rmtree(where, ignore_errors=True)
     shutil.copytree(HOUSE, where, symlinks=True, ignore=LEFT_OUT)
     kept.mkdir(parents=True, exist_ok=True)
     mutants: list[Mutant] = []
-    for path in (path for room in ROOMS for path in sorted((HOUSE / room).glob("*.py"))):
+    for path in sorted((HOUSE / room).glob("*.py")):
         source = path.read_text()
-        keep = (
-            kept / f"{path.parent.name}-{path.stem}-{hashlib.sha256(source.encode()).hexdigest()[:16]}.json"
-        )
+        keep = kept / f"{path.stem}-{hashlib.sha256(source.encode()).hexdigest()[:16]}.json"
         if not keep.exists():
             keep.write_bytes(msgspec.json.encode(_made(path, source)))
         made = msgspec.json.decode(keep.read_bytes(), type=Made)
-        (where / path.relative_to(HOUSE)).write_text(made.code)
+        (where / room / path.name).write_text(made.code)
         mutants += made.mutants
     return mutants
 
@@ -105,7 +96,7 @@ def _mutants(path: Path, made: MutatedFile) -> Iterator[Mutant]:
         changed = [line for line in difflib.ndiff(before, after) if line[0] in "+-"]
         yield Mutant(
             name=get_mutant_name(path.relative_to(HOUSE), name),
-            module=path.stem if path.parent.name == "core" else f"{path.parent.name}.{path.stem}",
+            module=path.stem,
             function=function.removeprefix("x_").strip("xǁ").replace("ǁ", "."),
             before=" ".join(line[2:].strip() for line in changed if line[0] == "-"),
             after=" ".join(line[2:].strip() for line in changed if line[0] == "+"),
@@ -121,9 +112,7 @@ def _first_difference(before: list[str], after: list[str]) -> int:
 def _statements(code: str) -> dict[int, tuple[int, int]]:
     """Return of each line the lines of its statement: of one that holds others, those before the first of them."""
     found: dict[int, tuple[int, int]] = {}
-    for node in ast.walk(
-        ast.parse(code)
-    ):  # from the outermost in: what is inside writes over what is around it
+    for node in ast.walk(ast.parse(code)):  # from the outermost in: the innermost is written last
         if isinstance(node, ast.stmt):
             body = getattr(node, "body", None)
             last = body[0].lineno - 1 if body else node.end_lineno or node.lineno

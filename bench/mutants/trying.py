@@ -22,7 +22,7 @@ from _pytest.runner import runtestprotocol
 from mutmut.mutation.trampoline import set_mutant_under_test
 from mutmut.state import state
 
-from bench.mutants.making import ROOMS, Mutant
+from bench.mutants.making import Mutant
 
 Outcome = Literal["killed", "survived", "timeout", "untested"]
 KILLED, TIMEOUT = 1, 24
@@ -39,7 +39,7 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class Reached(msgspec.Struct, frozen=True):
-    """What a test reaches, in so many CPU seconds: functions, and of each `room/module` its lines."""
+    """What a test reaches, in so many CPU seconds: functions, and of each module its lines."""
 
     seconds: float
     functions: tuple[str, ...]
@@ -48,7 +48,7 @@ class Reached(msgspec.Struct, frozen=True):
     def reaches(self, mutant: Mutant) -> bool:
         """Tell whether it reaches the statement that the mutant changes."""
         first, last = mutant.lines
-        return any(first <= line <= last for line in self.lines.get(mutant.file, ()))
+        return any(first <= line <= last for line in self.lines.get(mutant.module, ()))
 
 
 class Trying:
@@ -56,12 +56,14 @@ class Trying:
 
     def __init__(
         self,
+        room: Path,
         mutants: Sequence[Mutant],
         processes: int,
         tried: Callable[[str, Tried], None],
         kept: Path,
         most: float,
     ) -> None:
+        self._room = room
         self._mutants = mutants
         self._processes = processes
         self._tried = tried
@@ -117,7 +119,7 @@ class Trying:
 
         Each test runs in a fork of its own, so that what one left in a cache hides nothing from the next.
         """
-        files = (path for room in ROOMS for path in sorted(room.glob("*.py")))
+        files = sorted(self._room.absolute().glob("*.py"))
         code = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
         known = {}
         if self._kept.exists():
@@ -125,9 +127,8 @@ class Trying:
             known = {key: one for key, one in before.items() if key.endswith(code)}
 
         traced = coverage.Coverage(data_file=None, omit=["tests/*"], config_file=False, messages=False)
-        traced.start()
+        traced.start()  # what it imports is imported once, and not in each fork
         traced.stop()
-        rooms = {room.absolute() for room in ROOMS}
 
         def learn(place: int) -> int:
             set_mutant_under_test("stats")
@@ -138,11 +139,7 @@ class Trying:
             traced.stop()
             took = time.process_time() - began
             data = traced.get_data()
-            lines = {
-                _file(path): tuple(data.lines(str(path)) or ())
-                for path in map(Path, data.measured_files())
-                if path.parent in rooms
-            }
+            lines = {path.stem: tuple(data.lines(str(path)) or ()) for path in files}
             found = Reached(took, tuple(sorted(state()._stats)), lines)  # noqa: SLF001 - mutmut's own runner reads it so
             (self._scratch / str(place)).write_bytes(msgspec.json.encode(found))
             return 0
@@ -225,7 +222,6 @@ NEAR = {
 
 def tests_near(module: str) -> tuple[str, ...]:
     """Return the files of tests that are tried first."""
-    module = module.removeprefix("service.")
     subject = "bundle" if module.startswith("bundle") else module
     return (f"test_{subject}", "test_stories", *NEAR.get(module, ()))
 
@@ -239,10 +235,6 @@ def nth_of_their_kind(nodes: Sequence[str]) -> list[int]:
         found.append(seen[kind])
         seen[kind] += 1
     return found
-
-
-def _file(path: Path) -> str:
-    return f"{path.parent.name}/{path.stem}"
 
 
 def _function(name: str) -> str:

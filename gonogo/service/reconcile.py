@@ -197,9 +197,8 @@ def _found(outside: Outside, launch: Launch, choice: int, token: str) -> tuple[s
     plan = launch.question.plan.chosen(choice)
     try:
         return outside.finder(plan.engine).find(plan, token=token)
-    except (
-        RefusedError
-    ):  # something has this name, and is not what the plan says: the launcher will see it too
+    except RefusedError:
+        # something has this name, and is not what the plan says: the launcher will see it too
         return (token,)
 
 
